@@ -152,6 +152,16 @@ int vu_recv(struct vu_inbox *box, int socket);
 /* The same, waiting up to `ms` for a whole message: for front ends. -ETIMEDOUT. */
 int vu_recv_wait(struct vu_inbox *box, int socket, int ms);
 
+/* A message going out, in however many pieces the socket takes it. Its descriptors are the holder's to close. */
+struct vu_outbox {
+	size_t sent;		/* bytes of msg sent so far */
+	struct vu_msg msg;
+};
+
+/* Sends what the socket takes, without blocking. 1: all of it is out. 0: call again when it
+ * is writable. -errno: the connection is of no more use. SIGPIPE is not raised. */
+int vu_send_some(struct vu_outbox *box, int socket);
+
 /* Sends msg (header, h.size bytes of payload, nfds descriptors, which stay the caller's) whole,
  * waiting up to `ms` for a peer that reads slowly: 0, -ETIMEDOUT or -errno. SIGPIPE is not raised. */
 int vu_send(int socket, const struct vu_msg *msg, int ms);
