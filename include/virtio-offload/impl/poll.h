@@ -95,8 +95,16 @@ struct vio_io {
 /* Queues it; handed to the kernel by the end of the pass. Never fails: trouble comes as res. */
 VIO_API void vio_io_submit(struct vio_poller *p, struct vio_io *io);
 
-/* An eventfd's 8-byte write, with the pass's other submissions in EVENT mode, at once otherwise. */
+/*
+ * An eventfd's 8-byte write, with the pass's other submissions in EVENT mode, at
+ * once otherwise. The eventfd should be O_NONBLOCK: a full one then costs nothing
+ * and loses nothing, for its reader has not come yet.
+ */
 VIO_API void vio_poller_signal(struct vio_poller *p, int eventfd);
+
+/* Closes an fd that was signalled: whatever is on its way leaves first, so that no
+ * later file of the same number receives it. */
+VIO_API void vio_poller_close(struct vio_poller *p, int eventfd);
 
 /* Registered buffers (up to 1 GiB each, pinned) and files; an index, or -errno where
  * the engine has none or limits (RLIMIT_MEMLOCK) forbid. Then use -1: it works, slower. */
