@@ -121,7 +121,7 @@ kvm_probe() {
 	cp "$image/base.cpio" "$work/probe.cpio"
 	echo true | script_cpio >>"$work/probe.cpio"
 	if timeout 10 qemu-system-x86_64 -accel kvm -cpu host -m 512 -nodefaults -display none -no-reboot -serial stdio \
-		-kernel "$image/vmlinuz" -initrd "$work/probe.cpio" -append "console=ttyS0 quiet panic=-1" \
+		-kernel "$image/kernel" -initrd "$work/probe.cpio" -append "console=ttyS0 quiet panic=-1" \
 		</dev/null 2>&1 | grep -q 'GUEST-EXIT 0'; then
 		echo kvm
 	else
@@ -154,7 +154,7 @@ guest_run() {
 	qemu-system-x86_64 -machine q35,memory-backend=ram -accel "$accel" -cpu "$cpu" -smp 2 -m "$guest_mb" \
 		-object "memory-backend-memfd,id=ram,size=${guest_mb}M,share=on" \
 		-nodefaults -no-user-config -display none -no-reboot -serial stdio \
-		-kernel "$image/vmlinuz" -initrd "$work/initrd" \
+		-kernel "$image/kernel" -initrd "$work/initrd" \
 		-append "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable random.trust_cpu=on" $@ \
 		<"$work/to-guest" >"$work/from-guest" 2>>"$work/qemu.log" &
 	qemu_pid=$!
