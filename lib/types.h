@@ -8,6 +8,7 @@
 
 #define VIO__BACKEND_TYPES(X) \
 	X(ram)                \
-	X(null)
+	X(null)               \
+	X(throttle)
 
 #endif
