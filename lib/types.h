@@ -9,6 +9,9 @@
 #define VIO__BACKEND_TYPES(X) \
 	X(ram)                \
 	X(null)               \
-	X(throttle)
+	X(throttle)           \
+	X(offset)             \
+	X(fault)              \
+	X(trace)
 
 #endif
