@@ -6,9 +6,16 @@
 #ifndef VIO_TYPES_H
 #define VIO_TYPES_H
 
+#ifdef VIO_HAVE_CRYPTO
+#define VIO__TYPE_CRYPT(X) X(crypt)
+#else
+#define VIO__TYPE_CRYPT(X)
+#endif
+
 #define VIO__BACKEND_TYPES(X) \
 	X(ram)                \
 	X(null)               \
+	VIO__TYPE_CRYPT(X)    \
 	X(throttle)           \
 	X(offset)             \
 	X(fault)              \
