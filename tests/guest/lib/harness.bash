@@ -55,7 +55,6 @@ harness_end() {
 # server_start ARG...: returns when it listens at each --socket.
 server_start() {
 	local socket=
-	server_args=("$@")
 	"$server_program" "$@" >>"$work/server.log" 2>&1 &
 	server_pid=$!
 	for argument; do
@@ -87,11 +86,6 @@ server_kill() {
 	kill -9 "$server_pid"
 	wait "$server_pid" 2>/dev/null || true
 	server_pid=
-}
-
-server_restart() {
-	server_kill
-	server_start "${server_args[@]}"
 }
 
 # disk_args NAME QUEUES [PROPERTY...]: QEMU's arguments for the disk that is served at $work/NAME.
@@ -202,8 +196,4 @@ guest_call() {
 # What guests may ask of any test.
 host_note() {
 	note "$@"
-}
-
-host_server_restart() {
-	server_restart
 }
