@@ -1,12 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* The one list of built-in types. A new backend or filter is its file and its line here. */
+/*
+ * The one list of built-in types: a new backend or filter is its own file, which
+ * defines vio__backend_NAME, and its line here.
+ */
+#ifndef VIO_TYPES_H
+#define VIO_TYPES_H
+
+#ifdef VIO_HAVE_CRYPTO
+#define VIO__TYPE_CRYPT(X) X(crypt)
+#else
+#define VIO__TYPE_CRYPT(X)
+#endif
+
 #define VIO__BACKEND_TYPES(X) \
-	X(file)               \
 	X(ram)                \
 	X(null)               \
-	X(vhost_user)         \
-	X(crypt)              \
+	VIO__TYPE_CRYPT(X)    \
 	X(throttle)           \
 	X(offset)             \
 	X(fault)              \
 	X(trace)
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* The built-in types, each defined by the file of its name. */
+#ifndef VIO_BACKEND_BACKEND_H
+#define VIO_BACKEND_BACKEND_H
+
+#include "base/base.h"
+#include "types.h"
+
+#include <virtio-offload/impl/backend.h>
+
+#define X(name) extern const struct vio_backend_type vio__backend_##name;
+VIO__BACKEND_TYPES(X)
+#undef X
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * While a disk is open and after it is closed, no page that a core dump would show
+ * holds half of the key; and while it is open, the pages that hold it are locked.
+ */
+#include "store.h"
+#include "keyfile.h"
+
+#define HALF 32
+
+/* The key is kept here inverted, so that the test itself does not hold what it looks for. */
+static unsigned char inverse[64];
+
+static bool is_half(const unsigned char *p, unsigned half)
+{
+	for (unsigned i = 0; i < HALF; i++)
+		if ((p[i] ^ inverse[half * HALF + i]) != 0xff)
+			return false;
+	return true;
+}
+
+static unsigned halves_in(const unsigned char *p, size_t len)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i + HALF <= len; i++)
+		n += is_half(p + i, 0) || is_half(p + i, 1);
+	return n;
+}
+
+struct found {
+	unsigned dumped, hidden, unlocked;
+};
+
+/* Reads a mapping through the kernel, since some cannot be read. */
+static unsigned search(int mem, unsigned long from, unsigned long to)
+{
+	static unsigned char buf[(1 << 20) + HALF];
+	unsigned n = 0;
+
+	for (unsigned long at = from; at < to; at += 1 << 20) {
+		ssize_t got = pread(mem, buf, VIO_MIN(sizeof(buf), to - at), (off_t)at);
+
+		if (got > 0)
+			n += halves_in(buf, (size_t)got);
+	}
+	memset(buf, 0, sizeof(buf));
+	return n;
+}
+
+static struct found look(void)
+{
+	FILE *smaps = fopen("/proc/self/smaps", "re");
+	int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	unsigned long from = 0, to = 0, a, z;
+	struct found f = { 0, 0, 0 };
+	char line[512], perms[8] = "", p[8];
+	unsigned n;
+
+	assert_non_null(smaps);
+	assert_true(mem >= 0);
+	while (fgets(line, sizeof(line), smaps)) {
+		if (sscanf(line, "%lx-%lx %7s", &a, &z, p) == 3) {
+			from = a;
+			to = z;
+			strcpy(perms, p);
+		}
+		if (strncmp(line, "VmFlags:", 8))
+			continue;
+		if (perms[0] != 'r' || perms[1] != 'w' || to - from > 1ul << 30)
+			continue;
+		n = search(mem, from, to);
+		if (strstr(line, " dd"))
+			f.hidden += n;
+		else
+			f.dumped += n;
+		if (!strstr(line, " lo"))
+			f.unlocked += n;
+	}
+	fclose(smaps);
+	close(mem);
+	return f;
+}
+
+static void make_key(char *path)
+{
+	unsigned char key[64];
+
+	fill(key, sizeof(key), 99);
+	for (unsigned i = 0; i < 64; i++)
+		inverse[i] = (unsigned char)~key[i];
+	keyfile_write(path, key, sizeof(key));
+	assert_true(look().dumped >= 2); /* the search finds what is there */
+	explicit_bzero(key, sizeof(key));
+}
+
+static void uint64_counter(void *ctx, const char *layer, const char *counter, uint64_t value)
+{
+	if (!strcmp(layer, "crypt") && !strcmp(counter, "key-protected"))
+		*(uint64_t *)ctx = value;
+}
+
+static void keys_are_hidden(void **state)
+{
+	char path[] = KEYFILE_NAME, arg[128];
+	uint64_t protected = 0;
+	struct stack s;
+	struct found f;
+	char buf[4096] = "";
+
+	(void)state;
+	make_key(path);
+	snprintf(arg, sizeof(arg), "crypt:keyfile=%s", path);
+	stack_up(&s, arg, 1 << 20);
+	unlink(path);
+	assert_int_equal(stack_io(&s, VIO_OP_WRITE, 0, buf, sizeof(buf)), 0);
+	assert_int_equal(stack_io(&s, VIO_OP_READ, 0, buf, sizeof(buf)), 0);
+	vio_backend_stats(s.top, uint64_counter, &protected);
+	f = look();
+	stack_down(&s);
+	assert_int_equal(protected, 1);
+	assert_int_equal(f.dumped, 0);
+	assert_true(f.hidden > 0);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* whose mlock does nothing */
+	assert_int_equal(f.unlocked, 0);
+#endif
+	f = look();
+	assert_int_equal(f.dumped + f.hidden, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(keys_are_hidden) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
