@@ -13,6 +13,7 @@
 #endif
 
 #define VIO__BACKEND_TYPES(X) \
+	X(file)               \
 	X(ram)                \
 	X(null)               \
 	VIO__TYPE_CRYPT(X)    \
