@@ -66,7 +66,7 @@ server_start() {
 # A socket left by a killed server is there at once, so look for a listener and not for a file.
 server_wait() {
 	local tries=0
-	until grep -q "^[^ ]* [0-9A-F]* 00000000 00010000 .* $1\$" /proc/net/unix; do
+	until grep -q "^[^ ]* [0-9]* 00000000 00010000 .* $1\$" /proc/net/unix; do
 		kill -0 "$server_pid" 2>/dev/null || fail "the server ended: $(tail -1 "$work/server.log")"
 		[ $((tries += 1)) -lt 600 ] || fail "the server does not listen at $1"
 		sleep 0.05

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A vhost-user-blk server for tests of the driving end: a thread that answers
+ * control messages, well or badly, and a data plane that the test itself plays on
+ * its own thread (fake_take, fake_use), so that each step is deterministic.
+ * Split rings only.
+ */
+#ifndef TESTS_FAKE_SERVER_H
+#define TESTS_FAKE_SERVER_H
+
+#include "ring/vring.h"
+#include "wire/vhost_user.h"
+
+#include <endian.h>
+#include <linux/virtio_blk.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define FAKE_FEATURES                                                                                        \
+	(VIO_BIT(VIRTIO_F_VERSION_1) | VIO_BIT(VIRTIO_RING_F_INDIRECT_DESC) |                                \
+	 VIO_BIT(VU_F_PROTOCOL_FEATURES) | VIO_BIT(VIRTIO_BLK_F_SEG_MAX) | VIO_BIT(VIRTIO_BLK_F_FLUSH) |     \
+	 VIO_BIT(VIRTIO_BLK_F_DISCARD) | VIO_BIT(VIRTIO_BLK_F_WRITE_ZEROES))
+#define FAKE_PROTOCOL                                                                                        \
+	(VIO_BIT(VU_PROTOCOL_F_REPLY_ACK) | VIO_BIT(VU_PROTOCOL_F_CONFIG) | VIO_BIT(VU_PROTOCOL_F_MQ) |      \
+	 VIO_BIT(VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS))
+
+enum fake_fault { FAKE_GOOD, FAKE_SILENT, FAKE_HANGUP, FAKE_SHORT, FAKE_OTHER, FAKE_REFUSE, FAKE_FDS };
+
+struct fake_map {
+	struct vu_region r;
+	char *at;
+};
+
+struct fake {
+	char path[64];
+	uint64_t features, protocol, queues, slots;
+	struct virtio_blk_config config;
+	enum fake_fault fault; /* what happens at the message `at` */
+	uint32_t at;
+
+	int listener, conn;
+	pthread_t thread;
+	struct fake_map map[64];
+	unsigned nmap;
+	unsigned tables; /* SET_MEM_TABLE messages that came */
+	struct vu_vring_addr addr[4];
+	uint32_t size[4];
+	int kick[4], call[4], err[4];
+	uint16_t taken[4];
+};
+
+static inline void fake_reply(struct fake *f, struct vu_msg *m, uint32_t size)
+{
+	struct vu_msg r = *m;
+
+	r.h.flags = VU_VERSION | VU_FLAG_REPLY;
+	r.h.size = size;
+	r.nfds = 0;
+	if (m->h.request == f->at && f->fault == FAKE_OTHER)
+		r.h.request++;
+	if (m->h.request == f->at && f->fault == FAKE_SHORT)
+		r.h.size = size / 2;
+	if (m->h.request == f->at && f->fault == FAKE_FDS) {
+		r.nfds = 1;
+		r.fds[0] = f->listener;
+	}
+	vu_send(f->conn, &r, 1000);
+}
+
+static inline void fake_u64(struct fake *f, struct vu_msg *m, uint64_t v)
+{
+	m->p.u64 = v;
+	fake_reply(f, m, 8);
+}
+
+static inline void fake_map(struct fake *f, const struct vu_region *r, int fd)
+{
+	struct fake_map *m = &f->map[f->nmap++];
+
+	m->r = *r;
+	m->at = mmap(NULL, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)r->fd_offset);
+}
+
+static inline void fake_unmap(struct fake *f, const struct vu_region *r)
+{
+	for (unsigned i = 0; i < f->nmap; i++) {
+		if (f->map[i].r.guest != r->guest)
+			continue;
+		munmap(f->map[i].at, f->map[i].r.size);
+		f->map[i] = f->map[--f->nmap];
+		return;
+	}
+}
+
+static inline void fake_forget_memory(struct fake *f)
+{
+	while (f->nmap)
+		fake_unmap(f, &f->map[0].r);
+}
+
+static inline void fake_table(struct fake *f, const struct vu_msg *m)
+{
+	fake_forget_memory(f);
+	f->tables++;
+	for (unsigned i = 0; i < m->p.mem.n; i++)
+		fake_map(f, &m->p.mem.regions[i], m->fds[i]);
+}
+
+/* Takes the fd over, if one came. */
+static inline void fake_fd(int *slot, struct vu_msg *m)
+{
+	if (*slot >= 0)
+		close(*slot);
+	*slot = m->nfds ? m->fds[0] : -1;
+	m->nfds = 0;
+}
+
+/* True if the message was a question, which is then answered. */
+static inline bool fake_question(struct fake *f, struct vu_msg *m)
+{
+	switch (m->h.request) {
+	case VU_GET_FEATURES:
+		fake_u64(f, m, f->features);
+		return true;
+	case VU_GET_PROTOCOL_FEATURES:
+		fake_u64(f, m, f->protocol);
+		return true;
+	case VU_GET_QUEUE_NUM:
+		fake_u64(f, m, f->queues);
+		return true;
+	case VU_GET_MAX_MEM_SLOTS:
+		fake_u64(f, m, f->slots);
+		return true;
+	case VU_GET_VRING_BASE:
+		fake_reply(f, m, 8);
+		return true;
+	case VU_GET_CONFIG:
+		memcpy(m->p.config.data, &f->config, sizeof(f->config));
+		fake_reply(f, m, m->h.size);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static inline void fake_order(struct fake *f, struct vu_msg *m)
+{
+	switch (m->h.request) {
+	case VU_ADD_MEM_REG:
+		fake_map(f, &m->p.reg.region, m->fds[0]);
+		break;
+	case VU_REM_MEM_REG:
+		fake_unmap(f, &m->p.reg.region);
+		break;
+	case VU_SET_MEM_TABLE:
+		fake_table(f, m);
+		break;
+	case VU_SET_VRING_NUM:
+		f->size[m->p.state.index] = m->p.state.num;
+		break;
+	case VU_SET_VRING_BASE:
+		f->taken[m->p.state.index] = (uint16_t)m->p.state.num;
+		break;
+	case VU_SET_VRING_ADDR:
+		f->addr[m->p.addr.index] = m->p.addr;
+		break;
+	case VU_SET_VRING_KICK:
+		fake_fd(&f->kick[m->p.u64 & 3], m);
+		break;
+	case VU_SET_VRING_CALL:
+		fake_fd(&f->call[m->p.u64 & 3], m);
+		break;
+	case VU_SET_VRING_ERR:
+		fake_fd(&f->err[m->p.u64 & 3], m);
+		break;
+	}
+}
+
+/* One message; false ends the connection. */
+static inline bool fake_message(struct fake *f, struct vu_msg *m)
+{
+	bool here = m->h.request == f->at;
+
+	if (here && f->fault == FAKE_HANGUP)
+		return false;
+	if (here && f->fault == FAKE_SILENT)
+		return true;
+	if (fake_question(f, m))
+		return true;
+	fake_order(f, m);
+	if (m->h.flags & VU_FLAG_NEED_REPLY)
+		fake_u64(f, m, here && f->fault == FAKE_REFUSE);
+	return true;
+}
+
+static inline void *fake_main(void *arg)
+{
+	struct fake *f = arg;
+
+	while ((f->conn = accept(f->listener, NULL, NULL)) >= 0) {
+		struct vu_inbox box = { 0 };
+
+		while (vu_recv_wait(&box, f->conn, 600000) == 1) {
+			struct vu_msg m = box.msg;
+			bool on = fake_message(f, &m);
+
+			vu_close_fds(&m);
+			memset(&box, 0, sizeof(box));
+			if (!on)
+				break;
+		}
+		close(f->conn);
+	}
+	return NULL;
+}
+
+static inline void fake_init(struct fake *f)
+{
+	static unsigned serial;
+
+	memset(f, 0, sizeof(*f));
+	snprintf(f->path, sizeof(f->path), "/tmp/vio-fake.%d.%u", getpid(), serial++);
+	f->features = FAKE_FEATURES;
+	f->protocol = FAKE_PROTOCOL;
+	f->queues = 4;
+	f->slots = 32;
+	f->config.capacity = htole64(2048);
+	f->config.seg_max = htole32(8);
+	f->config.max_discard_sectors = htole32(16);
+	f->config.max_write_zeroes_sectors = htole32(16);
+	memset(f->kick, -1, sizeof(f->kick));
+	memset(f->call, -1, sizeof(f->call));
+	memset(f->err, -1, sizeof(f->err));
+}
+
+static inline void fake_start(struct fake *f)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+
+	strcpy(a.sun_path, f->path);
+	unlink(f->path);
+	f->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(f->listener, (struct sockaddr *)&a, sizeof(a)) || listen(f->listener, 4) ||
+	    pthread_create(&f->thread, NULL, fake_main, f))
+		abort();
+}
+
+/* After the front end has disconnected. */
+static inline void fake_stop(struct fake *f)
+{
+	shutdown(f->listener, SHUT_RDWR); /* ends accept */
+	pthread_join(f->thread, NULL);
+	close(f->listener);
+	fake_forget_memory(f);
+	for (unsigned i = 0; i < 4; i++) {
+		int *fds[] = { &f->kick[i], &f->call[i], &f->err[i] };
+
+		for (unsigned k = 0; k < 3; k++)
+			if (*fds[k] >= 0)
+				close(*fds[k]);
+	}
+	unlink(f->path);
+}
+
+/* The data plane, on the test's thread, while no control message is under way. */
+static inline void *fake_at(struct fake *f, uint64_t guest, uint64_t len)
+{
+	for (unsigned i = 0; i < f->nmap; i++)
+		if (guest >= f->map[i].r.guest && guest - f->map[i].r.guest <= f->map[i].r.size &&
+		    len <= f->map[i].r.size - (guest - f->map[i].r.guest))
+			return f->map[i].at + (guest - f->map[i].r.guest);
+	return NULL;
+}
+
+static inline struct vring_used *fake_used_ring(struct fake *f, unsigned q)
+{
+	return fake_at(f, f->addr[q].used, vring_used_bytes(f->size[q]));
+}
+
+/* A virtio-blk request as posted. */
+struct fake_req {
+	uint16_t head;
+	struct virtio_blk_outhdr *header;
+	struct iovec data[130];
+	unsigned ndata;
+	bool in; /* the data is for the server to write */
+	uint8_t *status;
+};
+
+static inline void fake_desc(struct fake *f, struct fake_req *r, const struct vring_desc *d)
+{
+	void *p = fake_at(f, le64toh(d->addr), le32toh(d->len));
+
+	if (!r->header)
+		r->header = p;
+	else if (!(le16toh(d->flags) & VRING_DESC_F_NEXT))
+		r->status = p;
+	else {
+		r->in = le16toh(d->flags) & VRING_DESC_F_WRITE;
+		r->data[r->ndata++] = (struct iovec){ p, le32toh(d->len) };
+	}
+}
+
+static inline void fake_walk(struct fake *f, struct fake_req *r, const struct vring_desc *table, unsigned i)
+{
+	for (;; i = le16toh(table[i].next)) {
+		fake_desc(f, r, &table[i]);
+		if (!(le16toh(table[i].flags) & VRING_DESC_F_NEXT))
+			return;
+	}
+}
+
+/* True if a request was there. */
+static inline bool fake_take(struct fake *f, unsigned q, struct fake_req *r)
+{
+	struct vring_desc *table = fake_at(f, f->addr[q].desc, 16ull * f->size[q]);
+	struct vring_avail *avail = fake_at(f, f->addr[q].avail, vring_avail_bytes(f->size[q]));
+
+	memset(r, 0, sizeof(*r));
+	if (le16toh(VIO_LOAD_ACQUIRE(&avail->idx)) == f->taken[q])
+		return false;
+	r->head = le16toh(avail->ring[f->taken[q]++ % f->size[q]]);
+	if (le16toh(table[r->head].flags) & VRING_DESC_F_INDIRECT)
+		fake_walk(f, r, fake_at(f, le64toh(table[r->head].addr), le32toh(table[r->head].len)), 0);
+	else
+		fake_walk(f, r, table, r->head);
+	return true;
+}
+
+/* One used entry, whatever it says; the index is moved on by `step`. */
+static inline void fake_use_id(struct fake *f, unsigned q, uint32_t id, uint16_t step)
+{
+	struct vring_used *u = fake_used_ring(f, q);
+	uint16_t at = le16toh(u->idx);
+
+	u->ring[at % f->size[q]] = (struct vring_used_elem){ .id = htole32(id), .len = htole32(1) };
+	VIO_STORE_RELEASE(&u->idx, htole16((uint16_t)(at + step)));
+}
+
+static inline void fake_use(struct fake *f, unsigned q, const struct fake_req *r, uint8_t status)
+{
+	*r->status = status;
+	fake_use_id(f, q, r->head, 1);
+}
+
+#endif
