@@ -53,6 +53,10 @@ struct fake {
 	uint32_t size[4];
 	int kick[4], call[4], err[4];
 	uint16_t taken[4];
+	uint32_t base[4]; /* as SET_VRING_BASE said it last */
+	unsigned connections;
+	int inflight;	       /* the region handed out, or -1 */
+	unsigned inflight_set; /* times it came back */
 };
 
 static inline void fake_reply(struct fake *f, struct vu_msg *m, uint32_t size)
@@ -121,6 +125,23 @@ static inline void fake_fd(int *slot, struct vu_msg *m)
 	m->nfds = 0;
 }
 
+static inline void fake_inflight(struct fake *f, struct vu_msg *m)
+{
+	char name[] = "/tmp/vio-inflight.XXXXXX";
+	struct vu_msg r = *m;
+
+	f->inflight = mkstemp(name);
+	unlink(name);
+	if (ftruncate(f->inflight, 4096))
+		abort();
+	r.h.flags = VU_VERSION | VU_FLAG_REPLY;
+	r.p.inflight.mmap_size = 4096;
+	r.p.inflight.mmap_offset = 0;
+	r.nfds = 1;
+	r.fds[0] = f->inflight;
+	vu_send(f->conn, &r, 1000);
+}
+
 /* True if the message was a question, which is then answered. */
 static inline bool fake_question(struct fake *f, struct vu_msg *m)
 {
@@ -139,6 +160,9 @@ static inline bool fake_question(struct fake *f, struct vu_msg *m)
 		return true;
 	case VU_GET_VRING_BASE:
 		fake_reply(f, m, 8);
+		return true;
+	case VU_GET_INFLIGHT_FD:
+		fake_inflight(f, m);
 		return true;
 	case VU_GET_CONFIG:
 		memcpy(m->p.config.data, &f->config, sizeof(f->config));
@@ -161,10 +185,14 @@ static inline void fake_order(struct fake *f, struct vu_msg *m)
 	case VU_SET_MEM_TABLE:
 		fake_table(f, m);
 		break;
+	case VU_SET_INFLIGHT_FD:
+		f->inflight_set++;
+		break;
 	case VU_SET_VRING_NUM:
 		f->size[m->p.state.index] = m->p.state.num;
 		break;
 	case VU_SET_VRING_BASE:
+		f->base[m->p.state.index] = m->p.state.num;
 		f->taken[m->p.state.index] = (uint16_t)m->p.state.num;
 		break;
 	case VU_SET_VRING_ADDR:
@@ -206,6 +234,8 @@ static inline void *fake_main(void *arg)
 	while ((f->conn = accept(f->listener, NULL, NULL)) >= 0) {
 		struct vu_inbox box = { 0 };
 
+		f->connections++;
+		fake_forget_memory(f);
 		while (vu_recv_wait(&box, f->conn, 600000) == 1) {
 			struct vu_msg m = box.msg;
 			bool on = fake_message(f, &m);
@@ -228,6 +258,7 @@ static inline void fake_init(struct fake *f)
 	snprintf(f->path, sizeof(f->path), "/tmp/vio-fake.%d.%u", getpid(), serial++);
 	f->features = FAKE_FEATURES;
 	f->protocol = FAKE_PROTOCOL;
+	f->inflight = -1;
 	f->queues = 4;
 	f->slots = 32;
 	f->config.capacity = htole64(2048);
@@ -265,6 +296,8 @@ static inline void fake_stop(struct fake *f)
 			if (*fds[k] >= 0)
 				close(*fds[k]);
 	}
+	if (f->inflight >= 0)
+		close(f->inflight);
 	unlink(f->path);
 }
 

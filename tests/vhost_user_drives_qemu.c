@@ -1,93 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* Our driving end against somebody else's server: qemu-storage-daemon's vhost-user-blk export. */
 #include "disk_client.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "qemu_server.h"
 
 #define DISK (16u << 20)
 
-static char dir[] = "/tmp/vio-qemu.XXXXXX";
-static char image[64], sock[64];
-static pid_t daemon_pid = -1;
-
-static void daemon_exec(void)
-{
-	char blockdev[160], export[256];
-
-	snprintf(blockdev, sizeof(blockdev),
-		 "driver=file,node-name=d0,filename=%s,discard=unmap,cache.direct=off", image);
-	snprintf(
-		export, sizeof(export),
-		"type=vhost-user-blk,id=e0,node-name=d0,addr.type=unix,addr.path=%s,writable=on,num-queues=2,"
-		"iothread=io0",
-		sock);
-	execlp("qemu-storage-daemon", "qemu-storage-daemon", "--object", "iothread,id=io0", "--blockdev",
-	       blockdev, "--export", export, (char *)NULL);
-	_exit(127);
-}
-
-/* Waits until the daemon listens, or is no more. */
-static bool daemon_ready(void)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-
-	strcpy(a.sun_path, sock);
-	for (int i = 0; i < 1000; i++) {
-		int s = socket(AF_UNIX, SOCK_STREAM, 0);
-		bool up = !connect(s, (struct sockaddr *)&a, sizeof(a));
-
-		close(s);
-		if (up)
-			return true;
-		if (waitpid(daemon_pid, NULL, WNOHANG) == daemon_pid) {
-			daemon_pid = -1;
-			return false;
-		}
-		usleep(10000);
-	}
-	return false;
-}
+static struct qemu qemu;
 
 static int setup(void **state)
 {
-	int fd;
-
 	(void)state;
-	if (!mkdtemp(dir))
-		return -1;
-	snprintf(image, sizeof(image), "%s/disk", dir);
-	snprintf(sock, sizeof(sock), "%s/sock", dir);
-	fd = open(image, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0 || ftruncate(fd, DISK))
-		return -1;
-	close(fd);
-	daemon_pid = fork();
-	if (!daemon_pid)
-		daemon_exec();
-	if (daemon_ready())
-		return 0;
-	rmdir(dir);
-	printf("skipped: qemu-storage-daemon with vhost-user-blk is not installed\n");
-	exit(77);
+	qemu_start(&qemu, DISK);
+	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	if (daemon_pid > 0) {
-		kill(daemon_pid, SIGKILL);
-		waitpid(daemon_pid, NULL, 0);
-	}
-	unlink(image);
-	unlink(sock);
-	rmdir(dir);
+	qemu_stop(&qemu);
 	return 0;
 }
 
@@ -95,7 +25,7 @@ static void open_disk(struct client *c, const char *options, enum vio_poll_mode 
 {
 	char stack[128];
 
-	snprintf(stack, sizeof(stack), "vhost_user:%s%s", sock, options);
+	snprintf(stack, sizeof(stack), "vhost_user:%s%s", qemu.sock, options);
 	client_open_mode(c, stack, mode);
 }
 
@@ -261,10 +191,10 @@ static void has_two_queues_but_not_three(void **state)
 	client_ok(vio_lane_new(&second, c.backend, c.poller, &lo));
 	vio_lane_free(second);
 	client_close(&c);
-	snprintf(stack, sizeof(stack), "vhost_user:%s,queues=3", sock);
+	snprintf(stack, sizeof(stack), "vhost_user:%s,queues=3", qemu.sock);
 	assert_int_equal(vio_backend_parse(&b, NULL, stack), -EINVAL);
 	assert_non_null(strstr(vio_errmsg(), "has 2 queues"));
-	snprintf(stack, sizeof(stack), "vhost_user:%s,packed=on", sock);
+	snprintf(stack, sizeof(stack), "vhost_user:%s,packed=on", qemu.sock);
 	assert_int_equal(vio_backend_parse(&b, NULL, stack), -ENOTSUP);
 }
 
