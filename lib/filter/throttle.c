@@ -3,9 +3,9 @@
  * throttle: so many requests and bytes a second. What comes too early waits in its
  * lane, first in, first out; what the lane does not hold waits in the guest's ring.
  *
- * A lane reserves tokens for the first of its waiting requests only: lanes that
- * wait on one limit take turns, and a limit that is raised is felt at once by all
- * that is behind the first.
+ * A lane reserves tokens for the first of its waiting requests only, and lanes that
+ * wait on one limit take turns: none starves, and a limit that is raised is felt at
+ * once by all that is behind the first.
  *
  * READ, WRITE and WRITE_ZEROES count with their bytes, DISCARD and SECURE_ERASE as
  * one request. A FLUSH is free and overtakes: it vouches only for writes that have
@@ -17,8 +17,8 @@
 
 #include <virtio-offload/impl/backend.h>
 
-#define THROTTLE_HELD 64u /* requests that wait in a lane */
 #define THROTTLE_BATCH 32u
+#define THROTTLE_TURN 4u	   /* requests that a lane lets go at once while others wait too */
 #define THROTTLE_LOOK 100000000ull /* ns: how soon a waiting lane sees that limits were changed */
 
 struct throttle {
@@ -48,9 +48,13 @@ VIO_INLINE uint64_t throttle_bytes(const struct vio_req *r)
 
 static unsigned throttle_room(struct vio_lane *l)
 {
+	const struct throttle *t = l->backend->priv;
 	const struct throttle_lane *tl = l->priv;
+	unsigned hold = VIO_LOAD(&t->group->hold);
 
-	return tl->nheld ? THROTTLE_HELD - tl->nheld : VIO_MIN(vio_next_room(l), THROTTLE_HELD);
+	if (!tl->nheld)
+		return VIO_MIN(vio_next_room(l), hold);
+	return hold > tl->nheld ? hold - tl->nheld : 0;
 }
 
 /* Takes tokens for the whole batch if it may go at once. Lanes that race here overdraw by a batch, and pay
@@ -96,24 +100,47 @@ static bool throttle_first(struct vio_lane *l, const struct vio_req *r, uint64_t
 	return false;
 }
 
-/* Lets go what may. What stays has the timer to wait for, or, without room, what is under way beneath. */
+static void throttle_push(struct vio_lane *l, struct vio_req *r)
+{
+	const struct throttle *t = l->backend->priv;
+	struct throttle_lane *tl = l->priv;
+
+	vio_reqs_push(&tl->held, r);
+	if (!tl->nheld++)
+		__atomic_fetch_add(&t->group->waiting, 1, __ATOMIC_RELAXED);
+}
+
+static struct vio_req *throttle_pop(struct vio_lane *l)
+{
+	const struct throttle *t = l->backend->priv;
+	struct throttle_lane *tl = l->priv;
+
+	tl->reserved = false;
+	if (!--tl->nheld)
+		__atomic_fetch_sub(&t->group->waiting, 1, __ATOMIC_RELAXED);
+	return vio_reqs_pop(&tl->held);
+}
+
+/*
+ * Lets go what may. What stays has the timer to wait for, or, without room, what is
+ * under way beneath. Where others wait too, the lane comes back for its next turn
+ * after they had theirs.
+ */
 static void throttle_drain(struct vio_lane *l)
 {
+	const struct throttle *t = l->backend->priv;
 	struct throttle_lane *tl = l->priv;
 	uint64_t now = vio_poller_now(l->poller);
 	struct vio_req *batch[THROTTLE_BATCH];
-	unsigned n, room;
+	unsigned n = 0, room = vio_next_room(l), turn;
 
-	do {
-		room = VIO_MIN(vio_next_room(l), THROTTLE_BATCH);
-		for (n = 0; n < room && tl->held.head && throttle_first(l, tl->held.head, now); n++) {
-			batch[n] = vio_reqs_pop(&tl->held);
-			tl->nheld--;
-			tl->reserved = false;
-		}
-		if (n)
-			vio_next_submit(l, batch, n);
-	} while (n == THROTTLE_BATCH);
+	turn = VIO_LOAD(&t->group->waiting) > 1 ? THROTTLE_TURN : THROTTLE_BATCH;
+	while (n < VIO_MIN(room, turn) && tl->held.head && throttle_first(l, tl->held.head, now))
+		batch[n++] = throttle_pop(l);
+	if (n)
+		vio_next_submit(l, batch, n);
+	if (n == turn && tl->held.head)
+		vio_timer_set(l->poller, &tl->timer, 0);
 }
 
 static void throttle_hold(struct vio_lane *l, struct vio_req **r, unsigned n)
@@ -122,12 +149,10 @@ static void throttle_hold(struct vio_lane *l, struct vio_req **r, unsigned n)
 	struct throttle_lane *tl = l->priv;
 
 	for (unsigned i = 0; i < n; i++) {
-		if (r[i]->op == VIO_OP_FLUSH && vio_next_room(l)) {
+		if (r[i]->op == VIO_OP_FLUSH && vio_next_room(l))
 			vio_next_submit(l, &r[i], 1);
-			continue;
-		}
-		vio_reqs_push(&tl->held, r[i]);
-		tl->nheld++;
+		else
+			throttle_push(l, r[i]);
 	}
 	throttle_drain(l);
 	__atomic_fetch_add(&t->held, VIO_MIN(n, tl->nheld), __ATOMIC_RELAXED);

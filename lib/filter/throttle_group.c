@@ -17,6 +17,7 @@ static struct vio__named *group_make(void *ctx)
 		vio__fail(ENOMEM, "throttle: out of memory for a group");
 		return NULL;
 	}
+	g->hold = VIO__THROTTLE_HOLD;
 	g->named.kind = "throttle";
 	g->named.destroy = group_destroy;
 	return &g->named;
@@ -47,6 +48,17 @@ void vio__throttle_group_put(struct vio_scope *s, struct vio__throttle_group *g)
 		free(g);
 }
 
+/*
+ * About a tenth of a second's worth: a queue that stops has to wait for what its lane
+ * keeps, the guest's ring keeps the rest. By bytes, requests of 64 KiB are assumed.
+ */
+static unsigned group_hold(uint64_t rate, uint64_t each)
+{
+	uint64_t n = rate ? rate / 10 / each : VIO__THROTTLE_HOLD;
+
+	return (unsigned)VIO_MAX(VIO_MIN(n, (uint64_t)VIO__THROTTLE_HOLD), 1u);
+}
+
 void vio__throttle_group_set(struct vio__throttle_group *g, const struct vio_throttle_limits *limits)
 {
 	struct timespec t;
@@ -56,6 +68,7 @@ void vio__throttle_group_set(struct vio__throttle_group *g, const struct vio_thr
 	now = (uint64_t)t.tv_sec * VIO__LIMIT_SECOND + (uint64_t)t.tv_nsec;
 	vio__limit_set(&g->iops, limits->iops, limits->iops_burst, now);
 	vio__limit_set(&g->bps, limits->bps, limits->bps_burst, now);
+	VIO_STORE(&g->hold, VIO_MIN(group_hold(limits->iops, 1), group_hold(limits->bps, 65536)));
 	VIO_STORE(&g->iops_burst, limits->iops_burst);
 	VIO_STORE(&g->bps_burst, limits->bps_burst);
 	__atomic_fetch_add(&g->changes, 1, __ATOMIC_RELEASE);

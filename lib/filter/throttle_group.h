@@ -8,11 +8,15 @@
 
 #include <virtio-offload/throttle.h>
 
+#define VIO__THROTTLE_HOLD 64u
+
 struct vio__throttle_group {
 	struct vio__named named;
 	struct vio__limit iops, bps;
 	uint64_t iops_burst, bps_burst; /* as they were set */
 	uint64_t changes;		/* how often */
+	unsigned hold;			/* requests that a lane may keep waiting, 1..VIO__THROTTLE_HOLD */
+	unsigned waiting;		/* lanes that keep some */
 };
 
 /*
