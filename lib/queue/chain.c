@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "queue/chain.h"
+
+/* Moves a request that outgrew its own vector to a large one. */
+static int chain_grow(struct vio_queue *q, struct chain *c)
+{
+	if (c->s->block)
+		return vio__queue_break(q, "a chain has more than %u segments", q->max_segments);
+	if (!q->nblocks)
+		return -ENOBUFS;
+	c->s->block = q->blocks[--q->nblocks];
+	memcpy(c->s->block, c->iov, c->n * sizeof(*c->iov));
+	c->iov = c->s->block;
+	c->max = q->max_segments;
+	return 0;
+}
+
+/* The part of addr..addr+len that lies in one region; leaves that region as the one to try first. */
+static uint64_t chain_piece(struct vio_queue *q, uint64_t addr, uint64_t len)
+{
+	const struct mem_range *g = vio__mem_find(q->mem, addr);
+
+	if (!g)
+		return 0;
+	q->range = *g;
+	return VIO_MIN(len, g->size - (addr - g->guest));
+}
+
+int vio__chain_add_slow(struct vio_queue *q, struct chain *c, uint64_t addr, uint32_t len, bool write)
+{
+	uint64_t left = len, piece;
+	int rc;
+
+	if (c->writable && !write)
+		return vio__queue_break(q, "a device-readable descriptor follows a device-writable one");
+	if (len && addr > UINT64_MAX - (len - 1))
+		return vio__queue_break(q, "buffer %#llx+%#x wraps around", (unsigned long long)addr, len);
+	for (; left; left -= piece, addr += piece) {
+		if (c->n == c->max && (rc = chain_grow(q, c)))
+			return rc;
+		piece = chain_piece(q, addr, left);
+		if (!piece)
+			return vio__queue_break(q, "buffer at %#llx, %#llx bytes of it, is not guest memory",
+						(unsigned long long)addr, (unsigned long long)left);
+		c->iov[c->n++] = (struct iovec){ q->range.ptr + (addr - q->range.guest), piece };
+		c->nout += !write;
+	}
+	c->writable |= write;
+	return 0;
+}
+
+static int chain_table(struct vio_queue *q, const struct chain *c, uint64_t addr, uint32_t len, unsigned flags,
+		       const struct vring_desc **table)
+{
+	if (!(q->features & VIO_BIT(VIRTIO_RING_F_INDIRECT_DESC)))
+		return vio__queue_break(q, "an indirect descriptor, but VIRTIO_F_INDIRECT_DESC was not negotiated");
+	if (flags & VRING_DESC_F_NEXT || (q->packed && c->steps > 1))
+		return vio__queue_break(q, "an indirect descriptor that is part of a longer chain");
+	if (!len || len % 16)
+		return vio__queue_break(q, "an indirect table of %u bytes, expected a multiple of 16", len);
+	*table = vio_mem_ptr(q->mem, addr, len);
+	if (!*table)
+		return vio__queue_break(q, "an indirect table of %u bytes at %#llx is not in one region", len,
+					(unsigned long long)addr);
+	return 0;
+}
+
+int vio__chain_indirect(struct vio_queue *q, struct chain *c, uint64_t addr, uint32_t len, unsigned flags)
+{
+	const struct vring_desc *table;
+	int rc = chain_table(q, c, addr, len, flags, &table);
+	unsigned count = len / 16, i = 0, steps = 0;
+
+	while (!rc) {
+		uint64_t at = VIO_LOAD(&table[i].addr);
+		uint64_t word = VIO_LOAD((const uint64_t *)&table[i].len);
+		uint16_t f, next;
+
+		/* A split descriptor ends in flags, next; a packed one in id, flags. */
+		f = q->packed ? (uint16_t)(word >> 48) : (uint16_t)(word >> 32);
+		next = q->packed ? (uint16_t)(i + 1) : (uint16_t)(word >> 48);
+		if (f & VRING_DESC_F_INDIRECT)
+			return vio__queue_break(q, "an indirect table inside an indirect table");
+		if (++steps > count)
+			return vio__queue_break(q, "an indirect table of %u descriptors goes in circles", count);
+		rc = chain_add(q, c, at, (uint32_t)word, f);
+		if (rc || (q->packed ? i + 1 == count : !(f & VRING_DESC_F_NEXT)))
+			return rc;
+		if (next >= count)
+			return vio__queue_break(q, "next %u in an indirect table of %u", next, count);
+		i = next;
+	}
+	return rc;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inflight region of a packed queue. The driver may overwrite a descriptor as
+ * soon as it is used, in ring order and not in chain order, so each chain is kept as
+ * a copy in the region: linked entries, of which the unused ones form a free list.
+ */
+#include "queue/inflight.h"
+
+/* The region's links are the only list there is, and not ours to trust. */
+static uint16_t packed_entry(const struct vio_queue *q, uint16_t i)
+{
+	return i < q->size ? i : 0;
+}
+
+void packed_track_desc(struct vio_queue *q, uint64_t addr, uint64_t word)
+{
+	struct packed_inflight *t = q->packed_track;
+	uint16_t head = packed_entry(q, t->old_free_head), at = packed_entry(q, t->free_head);
+	struct packed_entry *e = &t->desc[at];
+
+	if (at == head)
+		t->desc[head].num = 0;
+	t->desc[head].num++;
+	t->desc[head].last = at;
+	e->addr = addr;
+	e->len = (uint32_t)word;
+	e->id = (uint16_t)(word >> 32);
+	e->flags = (uint16_t)(word >> 48);
+	TRACK_ORDER();
+	VIO_STORE(&t->free_head, e->next);
+}
+
+void packed_track_take(struct vio_queue *q, struct queue_req *s)
+{
+	struct packed_inflight *t = q->packed_track;
+
+	s->track = packed_entry(q, t->old_free_head);
+	t->desc[s->track].counter = q->track_counter++;
+	TRACK_ORDER();
+	VIO_STORE(&t->desc[s->track].inflight, 1);
+	TRACK_ORDER();
+	VIO_STORE(&t->old_free_head, t->free_head);
+}
+
+void packed_track_drop(struct vio_queue *q)
+{
+	VIO_STORE(&q->packed_track->free_head, q->packed_track->old_free_head);
+}
+
+void packed_track_untake(struct vio_queue *q, struct queue_req *s)
+{
+	struct packed_inflight *t = q->packed_track;
+
+	VIO_STORE(&t->desc[s->track].inflight, 0);
+	TRACK_ORDER();
+	VIO_STORE(&t->desc[packed_entry(q, t->desc[s->track].last)].next, t->free_head);
+	VIO_STORE(&t->free_head, s->track);
+	VIO_STORE(&t->old_free_head, s->track);
+}
+
+/* The chain goes back to the front of the free list; the step is undone on resume if flush never came. */
+void packed_track_give(struct vio_queue *q, struct queue_req *s)
+{
+	struct packed_inflight *t = q->packed_track;
+
+	VIO_STORE(&t->desc[packed_entry(q, t->desc[s->track].last)].next, t->free_head);
+	TRACK_ORDER();
+	VIO_STORE(&t->free_head, s->track);
+	TRACK_ORDER();
+	VIO_STORE(&t->used_idx, q->used_idx);
+	VIO_STORE(&t->used_wrap, q->used_wrap);
+	q->track_batch[q->track_n++] = s->track;
+}
+
+void packed_track_flush(struct vio_queue *q)
+{
+	struct packed_inflight *t = q->packed_track;
+
+	TRACK_ORDER();
+	for (unsigned i = 0; i < q->track_n; i++)
+		VIO_STORE(&t->desc[q->track_batch[i]].inflight, 0);
+	q->track_n = 0;
+	TRACK_ORDER();
+	VIO_STORE(&t->old_free_head, t->free_head);
+	VIO_STORE(&t->old_used_idx, t->used_idx);
+	VIO_STORE(&t->old_used_wrap, t->used_wrap);
+}
+
+static uint64_t packed_counter(const struct vio_queue *q, uint16_t entry)
+{
+	return VIO_LOAD(&q->packed_track->desc[entry].counter);
+}
+
+static void packed_track_begin(struct vio_queue *q)
+{
+	struct packed_inflight *t = q->packed_track;
+
+	memset(t, 0, sizeof(*t) + q->size * sizeof(t->desc[0]));
+	t->features = q->features;
+	t->size = q->size;
+	t->used_idx = t->old_used_idx = q->used_idx;
+	t->used_wrap = t->old_used_wrap = q->used_wrap;
+	for (unsigned i = 0; i < q->size; i++)
+		t->desc[i].next = (uint16_t)(i + 1 < q->size ? i + 1 : 0);
+	TRACK_ORDER();
+	VIO_STORE(&t->version, TRACK_VERSION);
+}
+
+/*
+ * The predecessor died while giving a batch. If the batch's first descriptor still
+ * reads as available, the driver saw nothing of it: back to the old state. If not,
+ * the driver saw all of it (the first is written last): on to the new one.
+ */
+static int packed_settle(struct vio_queue *q)
+{
+	struct packed_inflight *t = q->packed_track;
+	uint16_t old = VIO_LOAD(&t->old_used_idx), now = VIO_LOAD(&t->used_idx);
+	bool wrap = VIO_LOAD(&t->old_used_wrap);
+
+	if (old >= q->size || now >= q->size)
+		return vio__fail(EINVAL, "inflight region: used index %u or %u in a ring of %u", old, now, q->size);
+	if (now != old && !vring_packed_avail(VIO_LOAD(&q->ring[old].flags), wrap)) {
+		t->old_free_head = t->free_head;
+		t->old_used_idx = now;
+		t->old_used_wrap = t->used_wrap;
+	}
+	t->free_head = t->old_free_head;
+	t->used_idx = t->old_used_idx;
+	t->used_wrap = t->old_used_wrap;
+	q->used_idx = packed_entry(q, VIO_LOAD(&t->used_idx));
+	q->used_wrap = VIO_LOAD(&t->used_wrap);
+	return 0;
+}
+
+/* What is on the free list can't be in flight, whatever a crash left written there. */
+static void packed_clear_free(struct vio_queue *q)
+{
+	struct packed_inflight *t = q->packed_track;
+	uint16_t at = packed_entry(q, VIO_LOAD(&t->free_head));
+	unsigned in_use = 0;
+
+	for (unsigned i = 0; i < q->size; i++)
+		if (VIO_LOAD(&t->desc[i].inflight))
+			in_use += VIO_LOAD(&t->desc[i].num);
+	for (unsigned n = in_use < q->size ? q->size - in_use : 0; n; n--) {
+		VIO_STORE(&t->desc[at].inflight, 0);
+		at = packed_entry(q, VIO_LOAD(&t->desc[at].next));
+	}
+}
+
+/* Collects the chains in flight; the ring's next descriptor to take follows from their lengths. */
+static int packed_collect(struct vio_queue *q)
+{
+	struct packed_inflight *t = q->packed_track;
+	unsigned total = 0;
+
+	for (unsigned i = 0; i < q->size; i++) {
+		unsigned num = VIO_LOAD(&t->desc[i].num);
+
+		if (!VIO_LOAD(&t->desc[i].inflight))
+			continue;
+		total += num;
+		if (!num || total > q->size)
+			return vio__fail(EINVAL, "inflight region: chains of %u descriptors in a ring of %u", total, q->size);
+		q->resume.entry[q->resume.n++] = (uint16_t)i;
+	}
+	total += q->used_idx;
+	q->avail_wrap = q->used_wrap ^ (total >= q->size);
+	q->avail_idx = (uint16_t)(total >= q->size ? total - q->size : total);
+	return vio__resume_sort(q, packed_counter);
+}
+
+int packed_track_open(struct vio_queue *q, size_t bytes)
+{
+	struct packed_inflight *t = q->packed_track;
+	int rc;
+
+	if (bytes < sizeof(*t) + q->size * sizeof(t->desc[0]))
+		return vio__fail(EINVAL, "inflight region: %zu bytes for a packed queue of %u", bytes, q->size);
+	if (!VIO_LOAD(&t->version)) {
+		packed_track_begin(q);
+		return 0;
+	}
+	if (VIO_LOAD(&t->version) != TRACK_VERSION || VIO_LOAD(&t->size) != q->size)
+		return vio__fail(EINVAL, "inflight region: version %u for a queue of %u, expected %u and %u",
+				 VIO_LOAD(&t->version), VIO_LOAD(&t->size), TRACK_VERSION, q->size);
+	rc = packed_settle(q);
+	if (rc)
+		return rc;
+	packed_clear_free(q);
+	return packed_collect(q);
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A queue from within. split.c and packed.c know the formats; queue.c makes and
+ * ends queues and picks the format once a batch; inflight_*.c keep the region that
+ * outlives a crash.
+ */
+#ifndef VIO_QUEUE_QUEUE_H
+#define VIO_QUEUE_QUEUE_H
+
+#include "mem/mem.h"
+#include "ring/vring.h"
+
+#include <virtio-offload/queue.h>
+
+/* A request with the queue's private tail. Scratch starts at 128 (lane.c says so too), the vector behind it. */
+struct queue_req {
+	struct vio_req r;
+	uint16_t head;		/* split: head descriptor; packed: buffer id */
+	uint16_t ndesc;		/* packed: descriptors of the ring that it fills */
+	uint16_t track;		/* packed: its entry in the inflight region */
+	bool done;		/* in order: given, but an older one is not */
+	bool resumed;		/* came from the inflight region, not from the ring */
+	struct iovec *own;	/* its inline vector */
+	struct iovec *block;	/* the large one in place of it, or NULL */
+	_Alignas(VIO_CACHELINE) char scratch[];
+};
+_Static_assert(sizeof(struct queue_req) == 128, "lane.c counts on it");
+
+#define QUEUE_INLINE_SEGMENTS 8
+
+struct split_inflight;
+struct packed_inflight;
+
+/* Requests that were in flight when the last server died: taken before any others, oldest first. */
+struct queue_resume {
+	unsigned n, at;
+	uint16_t *entry;	/* split: heads; packed: entries of the inflight region */
+};
+
+struct vio_queue {
+	/* Hot: read or written every batch. */
+	uint16_t size, mask;	/* mask: split only */
+	bool packed, event_idx, in_order;
+	bool avail_wrap, used_wrap;
+	uint16_t avail_idx, used_idx;
+	uint16_t published;	/* split: used_idx as the driver last saw it; packed: the batch's first slot */
+	bool published_wrap;	/* packed */
+	uint16_t pending;	/* given since the last flush; packed: descriptors */
+	unsigned nfree;
+	unsigned inflight;	/* requests out */
+	unsigned busy_desc;	/* packed: descriptors of those */
+	int error;
+	struct mem_range range;	/* the one that matched last */
+	struct queue_req **free;	/* stack: the warmest on top */
+	uint64_t *busy;		/* a bit for each head or id that is out */
+	union {
+		struct vring_desc *desc;
+		struct vring_packed_desc *ring;
+	};
+	union {
+		struct vring_avail *avail;
+		struct vring_packed_desc_event *driver_event;
+	};
+	union {
+		struct vring_used *used;
+		struct vring_packed_desc_event *device_event;
+	};
+	uint64_t first_word;	/* packed: what flush will write into the batch's first slot */
+
+	/* In order: requests as they were taken; given ones leave from the tail. */
+	struct queue_req **order;
+	uint16_t order_head, order_tail;
+
+	union {
+		struct split_inflight *split_track;
+		struct packed_inflight *packed_track;
+		void *track;	/* NULL: no inflight region */
+	};
+	uint64_t track_counter;
+	uint16_t *track_batch;	/* entries given since the last flush */
+	unsigned track_n;
+	struct queue_resume resume;
+
+	/* Cold. */
+	struct iovec **blocks;	/* free large vectors */
+	unsigned nblocks, max_segments;
+	void (*notify)(void *ctx);
+	void *notify_ctx;
+	struct vio_dirty *dirty;
+	uint64_t dirty_device;
+	struct vio_mem *mem;
+	uint64_t features;
+	struct vio_queue_stats stats;
+	char *requests;
+	struct iovec *block_mem;
+	size_t block_bytes;
+	char errmsg[160];
+};
+
+/* Stops the queue and says why; returns -EBADMSG. */
+int vio__queue_break(struct vio_queue *q, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
+
+/* Logs what a request's writable buffers received. */
+void vio__queue_log(struct vio_queue *q, const struct vio_req *r);
+/* Logs len bytes of the used ring, or of the packed ring, at `offset`. */
+VIO_INLINE void queue_log_ring(struct vio_queue *q, uint64_t offset, uint64_t len)
+{
+	if (VIO_UNLIKELY(q->dirty && q->dirty_device != UINT64_MAX))
+		vio_dirty_mark(q->dirty, q->dirty_device + offset, len);
+}
+
+int vio__split_init(struct vio_queue *q, const struct vio_queue_opts *o);
+int vio__split_take(struct vio_queue *q, struct vio_req **r, unsigned n);
+void vio__split_untake(struct vio_queue *q, struct queue_req *s);
+void vio__split_give(struct vio_queue *q, struct vio_req **r, unsigned n);
+void vio__split_flush(struct vio_queue *q);
+bool vio__split_kicks(struct vio_queue *q, bool on);
+bool vio__split_waiting(const struct vio_queue *q);
+
+int vio__packed_init(struct vio_queue *q, const struct vio_queue_opts *o);
+int vio__packed_take(struct vio_queue *q, struct vio_req **r, unsigned n);
+void vio__packed_untake(struct vio_queue *q, struct queue_req *s);
+void vio__packed_give(struct vio_queue *q, struct vio_req **r, unsigned n);
+void vio__packed_flush(struct vio_queue *q);
+bool vio__packed_kicks(struct vio_queue *q, bool on);
+bool vio__packed_waiting(const struct vio_queue *q);
+
+/* A free slot; there is one for each descriptor of the ring, so never NULL while busy bits hold. */
+VIO_INLINE struct queue_req *queue_slot(struct vio_queue *q)
+{
+	return q->free[--q->nfree];
+}
+
+VIO_INLINE void queue_release(struct vio_queue *q, struct queue_req *s)
+{
+	if (VIO_UNLIKELY(s->block)) {
+		q->blocks[q->nblocks++] = s->block;
+		s->block = NULL;
+	}
+	q->busy[s->head / 64] &= ~(1ull << (s->head % 64));
+	q->free[q->nfree++] = s;
+}
+
+/* False if the head or id is out already: a guest that posts one twice. */
+VIO_INLINE bool queue_mark_busy(struct vio_queue *q, uint16_t id)
+{
+	uint64_t bit = 1ull << (id % 64);
+
+	if (VIO_UNLIKELY(q->busy[id / 64] & bit))
+		return false;
+	q->busy[id / 64] |= bit;
+	return true;
+}
+
+VIO_INLINE struct queue_req *queue_req(struct vio_req *r)
+{
+	return VIO_CONTAINER(r, struct queue_req, r);
+}
+
+#endif

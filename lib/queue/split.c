@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/* The split virtqueue (virtio 1.3, 2.7), serving end. */
+#include "queue/chain.h"
+#include "queue/inflight.h"
+
+/* Follows the chain from head. Every descriptor is read once, as two words. */
+VIO_INLINE int split_walk(struct vio_queue *q, struct chain *c, uint16_t head)
+{
+	const unsigned size = q->size;
+	unsigned i = head;
+
+	for (;;) {
+		const uint64_t *d = (const uint64_t *)&q->desc[i];
+		uint64_t addr = VIO_LOAD(&d[0]), word = VIO_LOAD(&d[1]);
+		unsigned flags = (uint16_t)(word >> 32);
+		int rc;
+
+		c->steps++;
+		if (VIO_UNLIKELY(flags & VRING_DESC_F_INDIRECT))
+			return vio__chain_indirect(q, c, addr, (uint32_t)word, flags);
+		rc = chain_add(q, c, addr, (uint32_t)word, flags);
+		if (VIO_UNLIKELY(rc))
+			return rc;
+		if (!(flags & VRING_DESC_F_NEXT))
+			return 0;
+		i = (unsigned)(word >> 48);
+		if (VIO_UNLIKELY(i >= size || c->steps == size))
+			return vio__queue_break(q, i >= size ? "next %u in a ring of %u" :
+						"a chain from descriptor %u goes round the ring of %u",
+						i >= size ? i : head, size);
+	}
+}
+
+/* One request by its head: a slot with its vector, or the reason why not. */
+VIO_INLINE int split_take_one(struct vio_queue *q, uint16_t head, struct vio_req **r)
+{
+	struct queue_req *s;
+	struct chain c;
+	int rc;
+
+	if (VIO_UNLIKELY(head >= q->size))
+		return vio__queue_break(q, "head %u in a ring of %u", head, q->size);
+	if (VIO_UNLIKELY(!queue_mark_busy(q, head)))
+		return vio__queue_break(q, "head %u was posted again while it is in flight", head);
+	s = queue_slot(q);
+	s->head = head;
+	s->resumed = false;
+	c = chain_begin(s);
+	rc = split_walk(q, &c, head);
+	if (VIO_UNLIKELY(rc)) {
+		queue_release(q, s);
+		return rc;
+	}
+	chain_end(&c);
+	*r = &s->r;
+	return 0;
+}
+
+VIO_INLINE void split_order(struct vio_queue *q, struct queue_req *s)
+{
+	s->done = false;
+	q->order[q->order_head++ & q->mask] = s;
+}
+
+VIO_INLINE int split_take(struct vio_queue *q, struct vio_req **r, unsigned n, const bool track, const bool in_order)
+{
+	unsigned ready = (uint16_t)(VIO_LOAD_ACQUIRE(&q->avail->idx) - q->avail_idx), i;
+	const uint16_t idx = q->avail_idx;
+	int rc = 0;
+
+	if (VIO_UNLIKELY(ready > q->size))
+		return vio__queue_break(q, "avail idx is %u ahead in a ring of %u", ready, q->size);
+	n = VIO_MIN(n, ready);
+	for (i = 0; i < n; i++) /* all heads are asked for before the first is waited for */
+		__builtin_prefetch(&q->desc[VIO_LOAD(&q->avail->ring[(idx + i) & q->mask]) & q->mask]);
+	for (i = 0; i < n; i++) {
+		rc = split_take_one(q, VIO_LOAD(&q->avail->ring[(idx + i) & q->mask]), &r[i]);
+		if (VIO_UNLIKELY(rc))
+			break;
+		if (track)
+			split_track_take(q, queue_req(r[i])->head);
+		if (in_order)
+			split_order(q, queue_req(r[i]));
+	}
+	q->avail_idx = (uint16_t)(idx + i);
+	q->inflight += i;
+	q->stats.taken += i;
+	return i ? (int)i : rc == -EBADMSG ? rc : 0;
+}
+
+/* What was in flight when the last server died: by its heads, which the region kept. */
+static int split_resume(struct vio_queue *q, struct vio_req **r, unsigned n)
+{
+	unsigned i = 0;
+	int rc = 0;
+
+	while (i < n && q->resume.at < q->resume.n && !rc) {
+		rc = split_take_one(q, q->resume.entry[q->resume.at], &r[i]);
+		if (rc)
+			break;
+		queue_req(r[i])->resumed = true;
+		if (q->in_order)
+			split_order(q, queue_req(r[i]));
+		q->resume.at++;
+		i++;
+	}
+	q->inflight += i;
+	q->stats.taken += i;
+	return i ? (int)i : rc == -EBADMSG ? rc : 0;
+}
+
+int vio__split_take(struct vio_queue *q, struct vio_req **r, unsigned n)
+{
+	if (VIO_UNLIKELY(q->resume.at < q->resume.n))
+		return split_resume(q, r, n);
+	switch ((q->track ? 1 : 0) | (q->in_order ? 2 : 0)) {
+	case 0:
+		return split_take(q, r, n, false, false);
+	case 1:
+		return split_take(q, r, n, true, false);
+	case 2:
+		return split_take(q, r, n, false, true);
+	default:
+		return split_take(q, r, n, true, true);
+	}
+}
+
+/* The newest request goes back into the ring as if it had not been taken. */
+void vio__split_untake(struct vio_queue *q, struct queue_req *s)
+{
+	if (q->in_order)
+		q->order_head--;
+	if (!s->resumed) {
+		q->avail_idx--;
+		if (q->track)
+			VIO_STORE(&q->split_track->desc[s->head].inflight, 0);
+	}
+	queue_release(q, s);
+}
+
+/* One used element, id and length in one store. */
+VIO_INLINE void split_put(struct vio_queue *q, struct queue_req *s, const bool track)
+{
+	unsigned at = q->used_idx++ & q->mask;
+
+	VIO_STORE((uint64_t *)&q->used->ring[at], s->head | (uint64_t)s->r.written << 32);
+	if (track)
+		split_track_give(q, s->head);
+	if (VIO_UNLIKELY(q->dirty))
+		queue_log_ring(q, offsetof(struct vring_used, ring) + 8ull * at, 8);
+	queue_release(q, s);
+}
+
+/* In order: what was given waits until all that was taken before it has been given too. */
+static void split_give_ordered(struct vio_queue *q, struct queue_req *s)
+{
+	s->done = true;
+	while (q->order_tail != q->order_head && q->order[q->order_tail & q->mask]->done) {
+		s = q->order[q->order_tail++ & q->mask];
+		split_put(q, s, q->track);
+		q->pending++;
+	}
+}
+
+void vio__split_give(struct vio_queue *q, struct vio_req **r, unsigned n)
+{
+	if (VIO_UNLIKELY(q->dirty))
+		for (unsigned i = 0; i < n; i++)
+			vio__queue_log(q, r[i]);
+	if (VIO_UNLIKELY(q->in_order)) {
+		for (unsigned i = 0; i < n; i++)
+			split_give_ordered(q, queue_req(r[i]));
+	} else if (VIO_UNLIKELY(q->track != NULL)) {
+		for (unsigned i = 0; i < n; i++)
+			split_put(q, queue_req(r[i]), true);
+		q->pending += n;
+	} else {
+		for (unsigned i = 0; i < n; i++)
+			split_put(q, queue_req(r[i]), false);
+		q->pending += n;
+	}
+	q->inflight -= n;
+	q->stats.given += n;
+}
+
+/* Does the driver want to hear of what went from `old` to `now`? (2.7.7) */
+static bool split_wants(const struct vio_queue *q, uint16_t old, uint16_t now)
+{
+	vio__full_barrier(); /* our idx first, then the driver's wish: it does the reverse */
+	if (q->event_idx)
+		return vring_need_event(VIO_LOAD(&q->avail->ring[q->size]), now, old);
+	return !(VIO_LOAD(&q->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
+}
+
+void vio__split_flush(struct vio_queue *q)
+{
+	uint16_t old = q->published;
+
+	if (!q->pending)
+		return;
+	VIO_STORE_RELEASE(&q->used->idx, q->used_idx);
+	if (VIO_UNLIKELY(q->dirty))
+		queue_log_ring(q, offsetof(struct vring_used, idx), 2);
+	if (q->track)
+		split_track_flush(q);
+	q->published = q->used_idx;
+	q->pending = 0;
+	if (!split_wants(q, old, q->used_idx)) {
+		q->stats.suppressed++;
+		return;
+	}
+	q->stats.notified++;
+	if (q->notify)
+		q->notify(q->notify_ctx);
+}
+
+bool vio__split_waiting(const struct vio_queue *q)
+{
+	return VIO_LOAD_ACQUIRE(&q->avail->idx) != q->avail_idx || q->resume.at < q->resume.n;
+}
+
+bool vio__split_kicks(struct vio_queue *q, bool on)
+{
+	uint16_t *event = (uint16_t *)&q->used->ring[q->size];
+
+	if (q->event_idx)
+		/* Off: an index just passed is half the number space away from the driver's next. */
+		VIO_STORE(event, on ? q->avail_idx : (uint16_t)(q->avail_idx - 1));
+	else
+		VIO_STORE(&q->used->flags, on ? 0 : VRING_USED_F_NO_NOTIFY);
+	if (!on)
+		return false;
+	vio__full_barrier(); /* our wish first, then the driver's idx: it does the reverse */
+	return vio__split_waiting(q);
+}
+
+static int split_map(struct vio_queue *q, const struct vio_queue_opts *o)
+{
+	if (o->desc % 16 || o->driver % 2 || o->device % 4)
+		return vio__fail(EINVAL, "queue: split ring at %#llx, %#llx, %#llx; the parts must be aligned to 16, 2 and 4",
+				 (unsigned long long)o->desc, (unsigned long long)o->driver, (unsigned long long)o->device);
+	q->desc = vio_mem_ptr(q->mem, o->desc, vring_desc_bytes(q->size));
+	q->avail = vio_mem_ptr(q->mem, o->driver, vring_avail_bytes(q->size));
+	q->used = vio_mem_ptr(q->mem, o->device, vring_used_bytes(q->size));
+	if (!q->desc || !q->avail || !q->used)
+		return vio__fail(EINVAL, "queue: the %s of %u entries at %#llx is not guest memory",
+				 !q->desc ? "descriptor table" : !q->avail ? "avail ring" : "used ring", q->size,
+				 (unsigned long long)(!q->desc ? o->desc : !q->avail ? o->driver : o->device));
+	return 0;
+}
+
+int vio__split_init(struct vio_queue *q, const struct vio_queue_opts *o)
+{
+	int rc = split_map(q, o);
+
+	if (rc)
+		return rc;
+	if (!vio__is_pow2(q->size))
+		return vio__fail(EINVAL, "queue: split ring of %u entries, expected a power of two", q->size);
+	q->mask = (uint16_t)(q->size - 1);
+	if (o->state) {
+		q->avail_idx = o->state->avail_idx;
+		q->used_idx = o->state->used_idx;
+	}
+	if (q->track && (rc = split_track_open(q, o->inflight_size)))
+		return rc;
+	if ((uint16_t)(q->avail_idx - q->used_idx) != q->resume.n)
+		return vio__fail(EINVAL, "queue: state has avail %u and used %u, which leaves requests that nobody knows",
+				 q->avail_idx, q->used_idx);
+	q->published = q->used_idx;
+	return 0;
+}
