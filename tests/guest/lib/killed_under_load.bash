@@ -25,3 +25,8 @@ host_kill() { # slow|swift: what to start next
 	server_kill
 	killed_start "$1"
 }
+
+host_renew() {
+	server_stop
+	killed_start swift
+}
