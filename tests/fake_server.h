@@ -3,7 +3,6 @@
  * A vhost-user-blk server for tests of the driving end: a thread that answers
  * control messages, well or badly, and a data plane that the test itself plays on
  * its own thread (fake_take, fake_use), so that each step is deterministic.
- * Split rings only.
  */
 #ifndef TESTS_FAKE_SERVER_H
 #define TESTS_FAKE_SERVER_H
@@ -52,7 +51,10 @@ struct fake {
 	struct vu_vring_addr addr[4];
 	uint32_t size[4];
 	int kick[4], call[4], err[4];
-	uint16_t taken[4];
+	bool packed;	   /* the format agreed on */
+	uint16_t taken[4]; /* split: avail index. packed: next descriptor to take */
+	uint16_t used[4];  /* packed: next descriptor to write */
+	bool taken_wrap[4], used_wrap[4];
 	uint32_t base[4]; /* as SET_VRING_BASE said it last */
 	unsigned connections;
 	int inflight;	       /* the region handed out, or -1 */
@@ -173,9 +175,21 @@ static inline bool fake_question(struct fake *f, struct vu_msg *m)
 	}
 }
 
+static inline void fake_base(struct fake *f, unsigned q, uint32_t num)
+{
+	f->base[q] = num;
+	f->taken[q] = (uint16_t)(f->packed ? num & 0x7fff : num);
+	f->used[q] = num >> 16 & 0x7fff;
+	f->taken_wrap[q] = num >> 15 & 1;
+	f->used_wrap[q] = num >> 31;
+}
+
 static inline void fake_order(struct fake *f, struct vu_msg *m)
 {
 	switch (m->h.request) {
+	case VU_SET_FEATURES:
+		f->packed = m->p.u64 >> VIRTIO_F_RING_PACKED & 1;
+		break;
 	case VU_ADD_MEM_REG:
 		fake_map(f, &m->p.reg.region, m->fds[0]);
 		break;
@@ -192,8 +206,7 @@ static inline void fake_order(struct fake *f, struct vu_msg *m)
 		f->size[m->p.state.index] = m->p.state.num;
 		break;
 	case VU_SET_VRING_BASE:
-		f->base[m->p.state.index] = m->p.state.num;
-		f->taken[m->p.state.index] = (uint16_t)m->p.state.num;
+		fake_base(f, m->p.state.index, m->p.state.num);
 		break;
 	case VU_SET_VRING_ADDR:
 		f->addr[m->p.addr.index] = m->p.addr;
@@ -318,7 +331,8 @@ static inline struct vring_used *fake_used_ring(struct fake *f, unsigned q)
 
 /* A virtio-blk request as posted. */
 struct fake_req {
-	uint16_t head;
+	uint16_t head; /* split: its first descriptor. packed: its id */
+	uint16_t span; /* packed: descriptors in the ring */
 	struct virtio_blk_outhdr *header;
 	struct iovec data[130];
 	unsigned ndata;
@@ -326,36 +340,40 @@ struct fake_req {
 	uint8_t *status;
 };
 
-static inline void fake_desc(struct fake *f, struct fake_req *r, const struct vring_desc *d)
+static inline void fake_piece(struct fake *f, struct fake_req *r, uint64_t addr, uint32_t len, bool in,
+			      bool last)
 {
-	void *p = fake_at(f, le64toh(d->addr), le32toh(d->len));
+	void *p = fake_at(f, addr, len);
 
-	if (!r->header)
+	if (!r->header) {
 		r->header = p;
-	else if (!(le16toh(d->flags) & VRING_DESC_F_NEXT))
+	} else if (last) {
 		r->status = p;
-	else {
-		r->in = le16toh(d->flags) & VRING_DESC_F_WRITE;
-		r->data[r->ndata++] = (struct iovec){ p, le32toh(d->len) };
+	} else {
+		r->in = in;
+		r->data[r->ndata++] = (struct iovec){ p, len };
 	}
 }
 
 static inline void fake_walk(struct fake *f, struct fake_req *r, const struct vring_desc *table, unsigned i)
 {
-	for (;; i = le16toh(table[i].next)) {
-		fake_desc(f, r, &table[i]);
-		if (!(le16toh(table[i].flags) & VRING_DESC_F_NEXT))
-			return;
-	}
+	bool last;
+
+	do {
+		const struct vring_desc *d = &table[i];
+		uint16_t flags = le16toh(d->flags);
+
+		last = !(flags & VRING_DESC_F_NEXT);
+		fake_piece(f, r, le64toh(d->addr), le32toh(d->len), flags & VRING_DESC_F_WRITE, last);
+		i = le16toh(d->next);
+	} while (!last);
 }
 
-/* True if a request was there. */
-static inline bool fake_take(struct fake *f, unsigned q, struct fake_req *r)
+static inline bool fake_take_split(struct fake *f, unsigned q, struct fake_req *r)
 {
 	struct vring_desc *table = fake_at(f, f->addr[q].desc, 16ull * f->size[q]);
 	struct vring_avail *avail = fake_at(f, f->addr[q].avail, vring_avail_bytes(f->size[q]));
 
-	memset(r, 0, sizeof(*r));
 	if (le16toh(VIO_LOAD_ACQUIRE(&avail->idx)) == f->taken[q])
 		return false;
 	r->head = le16toh(avail->ring[f->taken[q]++ % f->size[q]]);
@@ -366,7 +384,54 @@ static inline bool fake_take(struct fake *f, unsigned q, struct fake_req *r)
 	return true;
 }
 
-/* One used entry, whatever it says; the index is moved on by `step`. */
+static inline struct vring_packed_desc *fake_packed_ring(struct fake *f, unsigned q)
+{
+	return fake_at(f, f->addr[q].desc, 16ull * f->size[q]);
+}
+
+static inline void fake_packed_table(struct fake *f, struct fake_req *r, const struct vring_packed_desc *d)
+{
+	unsigned n = le32toh(d->len) / 16;
+	const struct vring_packed_desc *t = fake_at(f, le64toh(d->addr), le32toh(d->len));
+
+	for (unsigned i = 0; i < n; i++)
+		fake_piece(f, r, le64toh(t[i].addr), le32toh(t[i].len),
+			   le16toh(t[i].flags) & VRING_DESC_F_WRITE, i == n - 1);
+}
+
+static inline bool fake_take_packed(struct fake *f, unsigned q, struct fake_req *r)
+{
+	const struct vring_packed_desc *ring = fake_packed_ring(f, q), *d = &ring[f->taken[q]];
+	uint16_t flags = le16toh(VIO_LOAD_ACQUIRE(&d->flags));
+
+	if (!vring_packed_avail(flags, f->taken_wrap[q]))
+		return false;
+	do {
+		d = &ring[f->taken[q]];
+		flags = le16toh(d->flags);
+		if (flags & VRING_DESC_F_INDIRECT)
+			fake_packed_table(f, r, d);
+		else
+			fake_piece(f, r, le64toh(d->addr), le32toh(d->len), flags & VRING_DESC_F_WRITE,
+				   !(flags & VRING_DESC_F_NEXT));
+		r->head = le16toh(d->id);
+		r->span++;
+		if (++f->taken[q] == f->size[q]) {
+			f->taken[q] = 0;
+			f->taken_wrap[q] = !f->taken_wrap[q];
+		}
+	} while (flags & VRING_DESC_F_NEXT);
+	return true;
+}
+
+/* True if a request was there. */
+static inline bool fake_take(struct fake *f, unsigned q, struct fake_req *r)
+{
+	memset(r, 0, sizeof(*r));
+	return f->packed ? fake_take_packed(f, q, r) : fake_take_split(f, q, r);
+}
+
+/* One used entry, whatever it says; the split ring's index is moved on by `step`. */
 static inline void fake_use_id(struct fake *f, unsigned q, uint32_t id, uint16_t step)
 {
 	struct vring_used *u = fake_used_ring(f, q);
@@ -376,10 +441,28 @@ static inline void fake_use_id(struct fake *f, unsigned q, uint32_t id, uint16_t
 	VIO_STORE_RELEASE(&u->idx, htole16((uint16_t)(at + step)));
 }
 
+/* The same for a packed ring: `span` descriptors are freed. */
+static inline void fake_use_packed(struct fake *f, unsigned q, uint16_t id, unsigned span)
+{
+	struct vring_packed_desc *d = &fake_packed_ring(f, q)[f->used[q]];
+
+	d->id = htole16(id);
+	d->len = htole32(1);
+	VIO_STORE_RELEASE(&d->flags, htole16(f->used_wrap[q] ? VRING_AVAIL_BIT | VRING_USED_BIT : 0));
+	f->used[q] = (uint16_t)(f->used[q] + span);
+	if (f->used[q] >= f->size[q]) {
+		f->used[q] = (uint16_t)(f->used[q] - f->size[q]);
+		f->used_wrap[q] = !f->used_wrap[q];
+	}
+}
+
 static inline void fake_use(struct fake *f, unsigned q, const struct fake_req *r, uint8_t status)
 {
 	*r->status = status;
-	fake_use_id(f, q, r->head, 1);
+	if (f->packed)
+		fake_use_packed(f, q, r->head, r->span);
+	else
+		fake_use_id(f, q, r->head, 1);
 }
 
 #endif

@@ -11,12 +11,16 @@
 static struct fake fake;
 static struct client client;
 
+static const char *format = "off";
+
 static void start(void)
 {
 	char stack[128];
 
+	fake.features |= VIO_BIT(VIRTIO_F_RING_PACKED);
 	fake_start(&fake);
-	snprintf(stack, sizeof(stack), "vhost_user:%s,queue-size=16,reconnect=on", fake.path);
+	snprintf(stack, sizeof(stack), "vhost_user:%s,queue-size=16,reconnect=on,packed=%s", fake.path,
+		 format);
 	client_open(&client, stack);
 }
 
@@ -56,7 +60,7 @@ static void what_was_not_completed_is_sent_again(void **state)
 	fake_init(&fake);
 	start();
 	lose_the_server(t);
-	assert_int_equal(fake.base[0], 0);
+	assert_int_equal(fake.base[0], fake.packed ? 0x80008000u : 0);
 	for (unsigned i = 0; i < 3; i++) {
 		assert_true(fake_take(&fake, 0, &again[i]));
 		seen[le64toh(again[i].header->sector)] = true;
@@ -72,12 +76,19 @@ static void what_was_not_completed_is_sent_again(void **state)
 	stop();
 }
 
+static void packed_too(void **state)
+{
+	format = "on";
+	what_was_not_completed_is_sent_again(state);
+}
+
 /* With an inflight region the ring stays as it is: the server knows which it had taken. */
 static void a_server_with_a_record_continues(void **state)
 {
 	struct fake_req t[4];
 
 	(void)state;
+	format = "off";
 	fake_init(&fake);
 	fake.protocol |= VIO_BIT(VU_PROTOCOL_F_INFLIGHT_SHMFD);
 	start();
@@ -201,6 +212,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_not_completed_is_sent_again),
+		cmocka_unit_test(packed_too),
 		cmocka_unit_test(a_server_with_a_record_continues),
 		cmocka_unit_test(requests_wait_for_the_server),
 		cmocka_unit_test(qemu_is_killed_under_load),

@@ -9,13 +9,18 @@
 static struct fake fake;
 static struct client client;
 
-static void start(void)
+static void start_with(const char *options)
 {
 	char stack[128];
 
 	fake_start(&fake);
-	snprintf(stack, sizeof(stack), "vhost_user:%s,queue-size=16", fake.path);
+	snprintf(stack, sizeof(stack), "vhost_user:%s,queue-size=16%s", fake.path, options);
 	client_open(&client, stack);
+}
+
+static void start(void)
+{
+	start_with("");
 }
 
 static void stop(void)
@@ -108,6 +113,65 @@ static void index_goes_back(void **state)
 	send_three(t);
 	fake_use_id(&fake, 0, t[0].head, 0xffff);
 	all_fail(3);
+	stop();
+}
+
+static void start_packed(struct fake_req *t)
+{
+	fake_init(&fake);
+	fake.features |= VIO_BIT(VIRTIO_F_RING_PACKED);
+	start_with(",packed=on");
+	send_three(t);
+}
+
+static void packed_id_out_of_range(void **state)
+{
+	struct fake_req t[3];
+
+	(void)state;
+	start_packed(t);
+	fake_use_packed(&fake, 0, 0xffff, 3);
+	all_fail(3);
+	stop();
+}
+
+static void packed_id_not_in_flight(void **state)
+{
+	struct fake_req t[3];
+
+	(void)state;
+	start_packed(t);
+	fake_use_packed(&fake, 0, 4, 3);
+	all_fail(3);
+	stop();
+}
+
+static void packed_id_twice(void **state)
+{
+	struct fake_req t[3];
+
+	(void)state;
+	start_packed(t);
+	fake_use(&fake, 0, &t[1], VIRTIO_BLK_S_OK);
+	fake_use(&fake, 0, &t[1], VIRTIO_BLK_S_OK);
+	assert_int_equal(client_finish(&client), 0);
+	all_fail(2);
+	stop();
+}
+
+/* Every descriptor claims to be used, in both rounds: what is not in flight can't complete. */
+static void packed_all_used_at_once(void **state)
+{
+	struct fake_req t[3];
+	struct vring_packed_desc *ring;
+
+	(void)state;
+	start_packed(t);
+	ring = fake_packed_ring(&fake, 0);
+	for (unsigned i = 0; i < 16; i++)
+		ring[i] = (struct vring_packed_desc){ .id = htole16(t[0].head), .flags = 0xffff };
+	assert_int_equal(client_finish(&client), 0);
+	all_fail(2);
 	stop();
 }
 
@@ -341,6 +405,10 @@ int main(void)
 		cmocka_unit_test(id_twice),
 		cmocka_unit_test(index_jumps),
 		cmocka_unit_test(index_goes_back),
+		cmocka_unit_test(packed_id_out_of_range),
+		cmocka_unit_test(packed_id_not_in_flight),
+		cmocka_unit_test(packed_id_twice),
+		cmocka_unit_test(packed_all_used_at_once),
 		cmocka_unit_test(scribbles),
 		cmocka_unit_test(unknown_status),
 		cmocka_unit_test(hangs_up_with_requests_in_flight),
