@@ -3,7 +3,6 @@
 
 import json
 import os
-import re
 import statistics
 import subprocess
 import time
@@ -191,14 +190,14 @@ def filter_pass(bench, _effort):
     return program("filter.pass.ns", bench, "filter")
 
 
-def strace_total(path):
-    """The sum of strace -c's calls column."""
-    with open(path) as f:
-        for line in f:
-            if line.rstrip().endswith("total"):
-                numbers = re.findall(r"\d+", line.split("total")[0])
-                return int(numbers[-1] if len(numbers) < 5 else numbers[-2])
-    raise RuntimeError(f"{path} has no total")
+@figure("driver.split.ns", "ns", most=60)
+def driver_split(bench, _effort):
+    return program("driver.split.ns", bench, "driver")
+
+
+@figure("driver.packed.ns", "ns", most=60)
+def driver_packed(bench, _effort):
+    return program("driver.packed.ns", bench, "driver")
 
 
 def calls_during(bench, make, requests):
