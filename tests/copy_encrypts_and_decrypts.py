@@ -5,6 +5,7 @@ import filecmp
 import os
 import sys
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(__file__) + "/python")
 from serving import MIB, Scratch, check, copy, image, key
 

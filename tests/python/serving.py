@@ -88,15 +88,20 @@ class Server:
 GET_FEATURES = 1
 
 
-def front_end(path):
-    """A connection over which one message went there and its answer back."""
-    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def greet(peer):
+    """One message there and its answer back."""
     peer.settimeout(60)
-    peer.connect(path)
     peer.sendall(struct.pack("<III", GET_FEATURES, 1, 0))
     reply = peer.recv(20, socket.MSG_WAITALL)
     check(len(reply) == 20 and struct.unpack("<I", reply[:4])[0] == GET_FEATURES, "an answer to GET_FEATURES")
     return peer
+
+
+def front_end(path):
+    """A connection that works."""
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    peer.connect(path)
+    return greet(peer)
 
 
 def copy(*args, status=0):
