@@ -9,7 +9,7 @@
 #define DEPTH 32u
 #define PART (SIZE / DEPTH) /* each request in flight keeps to its own */
 #define BLOCK 4096u
-#define OPS 3000
+#define OPS 1000
 
 struct model {
 	struct disk d;

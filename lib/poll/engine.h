@@ -34,10 +34,12 @@ struct poll_engine {
 	/* flush, then sleep until there is something to harvest or `ns` have passed (UINT64_MAX:
 	 * no limit). 0, -ETIME, -EINTR, or another -errno when the engine is broken. */
 	int (*sleep)(struct vio_poller *p, uint64_t ns);
-	/* Makes the poller's fd readable: work is left. A flush follows. */
-	void (*remind)(struct vio_poller *p);
-	/* vio_poller_fd is about to be waited for by a foreign loop. */
+	/* A foreign loop is going to wait for p->epfd. From then on quiet and announce enclose each
+	 * run: news need not make it readable in between, and must afterwards; at once if there is
+	 * some, or if work is left. */
 	int (*expose)(struct vio_poller *p);
+	void (*quiet)(struct vio_poller *p);
+	void (*announce)(struct vio_poller *p, bool work);
 
 	void (*submit)(struct vio_poller *p, struct vio_io *io);
 	/* False: cannot now, write it yourself. */

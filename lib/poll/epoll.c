@@ -96,12 +96,8 @@ static unsigned epoll_harvest(struct vio_poller *p)
 
 static void epoll_flush(struct vio_poller *p, enum poll_flush how)
 {
-	struct aio *aio = epoll_of(p)->aio;
-
 	(void)how;
-	poll_aio_flush(p, aio);
-	if (p->foreign && poll_aio_ready(aio))
-		poll_bell_ring(p, BELL_POKE); /* what was done on the spot makes no fd readable */
+	poll_aio_flush(p, epoll_of(p)->aio);
 }
 
 static void epoll_collect(struct vio_poller *p)
@@ -127,15 +123,21 @@ static int epoll_sleep(struct vio_poller *p, uint64_t ns)
 	return epoll_ask(p, poll_aio_ready(e->aio) ? 0 : epoll_ms(ns));
 }
 
-static void epoll_remind(struct vio_poller *p)
-{
-	poll_bell_ring(p, BELL_POKE);
-}
-
 static int epoll_expose(struct vio_poller *p)
 {
-	(void)p; /* the engine's own fd it is */
+	(void)p; /* it is the engine's own fd */
 	return 0;
+}
+
+static void epoll_quiet(struct vio_poller *p)
+{
+	(void)p; /* the run's own epoll_wait takes the edges */
+}
+
+static void epoll_announce(struct vio_poller *p, bool work)
+{
+	if (work || poll_aio_ready(epoll_of(p)->aio)) /* what was done on the spot makes no fd readable */
+		poll_bell_ring(p, BELL_POKE);
 }
 
 static void epoll_submit(struct vio_poller *p, struct vio_io *io)
@@ -152,8 +154,9 @@ const struct poll_engine poll_epoll = {
 	.flush = epoll_flush,
 	.collect = epoll_collect,
 	.sleep = epoll_sleep,
-	.remind = epoll_remind,
 	.expose = epoll_expose,
+	.quiet = epoll_quiet,
+	.announce = epoll_announce,
 	.submit = epoll_submit,
 	.watch = epoll_watch,
 	.unwatch = epoll_unwatch,

@@ -48,16 +48,17 @@ int vio_poller_run(struct vio_poller *p, unsigned budget)
 
 	if (rc)
 		return rc;
+	if (p->foreign)
+		p->engine->quiet(p);
 	p->engine->collect(p);
 	done = loop_pass(p, budget ? budget : POLL_BUDGET);
 	if (!done && p->mode != VIO_POLL_BUSY)
 		done = poll_tasks_sleep(p);
-	if (p->foreign) {
-		if (p->tasks)
-			p->engine->remind(p);
-		poll_timer_arm(p);
-	}
 	p->engine->flush(p, POLL_FLUSH_ALL);
+	if (p->foreign) {
+		poll_timer_arm(p);
+		p->engine->announce(p, p->tasks);
+	}
 	return loop_leave(p, done);
 }
 

@@ -103,6 +103,8 @@ bool poll_tasks_sleep(struct vio_poller *p); /* true: some stay awake, for there
 int poll_watch_internal(struct vio_poller *p, struct vio_watch *w);
 unsigned poll_slot_ready(struct poll_slot *slot, uint32_t events);
 void poll_slot_put(struct vio_poller *p, struct poll_slot *slot);
+/* f for each slot with a watch, until one fails. */
+int poll_slots_each(struct vio_poller *p, int (*f)(struct vio_poller *p, struct poll_slot *slot));
 void poll_slots_free(struct vio_poller *p);
 
 /* Lists of I/O, first in, first out. */

@@ -11,7 +11,6 @@
 #include "poll/uring.h"
 #include "base/barrier.h"
 
-#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -45,7 +44,6 @@ static int uring_setup(struct vio_poller *p, struct uring *u)
 static int uring_open(struct vio_poller *p)
 {
 	struct uring *u = calloc(1, sizeof(*u));
-	struct epoll_event ev = { .events = EPOLLIN };
 	int rc;
 
 	if (!u)
@@ -55,10 +53,8 @@ static int uring_open(struct vio_poller *p)
 		free(u);
 		return rc;
 	}
+	u->news_fd = -1;
 	p->state = u;
-	/* Until the ring is enabled it can't watch the bell. */
-	if (epoll_ctl(p->epfd, EPOLL_CTL_ADD, p->bell_fd, &ev))
-		return vio__fail(errno, "poller: epoll: %s", strerror(errno));
 	return 0;
 }
 
@@ -69,12 +65,6 @@ static void uring_start(struct vio_poller *p)
 	u->started = true;
 	if (u->ring.flags & IORING_SETUP_R_DISABLED)
 		syscall(SYS_io_uring_register, u->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
-	epoll_ctl(p->epfd, EPOLL_CTL_DEL, p->bell_fd, NULL);
-}
-
-static bool uring_kernel_has_news(const struct uring *u)
-{
-	return VIO_LOAD(u->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
 /* What the ring can't take now (-EBUSY, -EAGAIN) stays in it for the next time. */
@@ -184,13 +174,6 @@ static unsigned uring_harvest(struct vio_poller *p)
 	return done;
 }
 
-static int uring_expose(struct vio_poller *p)
-{
-	struct epoll_event ev = { .events = EPOLLIN };
-
-	return epoll_ctl(p->epfd, EPOLL_CTL_ADD, uring_of(p)->ring.ring_fd, &ev) ? -errno : 0;
-}
-
 static void uring_close(struct vio_poller *p)
 {
 	struct uring *u = uring_of(p);
@@ -198,6 +181,7 @@ static void uring_close(struct vio_poller *p)
 	if (u->started)
 		io_uring_submit(&u->ring); /* the last signals */
 	io_uring_queue_exit(&u->ring);
+	poll_uring_expose_end(p);
 	free(u);
 	p->state = NULL;
 }
@@ -210,8 +194,9 @@ const struct poll_engine poll_uring = {
 	.flush = uring_flush,
 	.collect = uring_collect,
 	.sleep = uring_sleep,
-	.remind = poll_uring_remind,
-	.expose = uring_expose,
+	.expose = poll_uring_expose,
+	.quiet = poll_uring_quiet,
+	.announce = poll_uring_announce,
 	.submit = poll_uring_submit,
 	.signal = poll_uring_signal,
 	.watch = poll_uring_watch,

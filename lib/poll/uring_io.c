@@ -97,16 +97,6 @@ bool poll_uring_signal(struct vio_poller *p, int eventfd)
 	return true;
 }
 
-void poll_uring_remind(struct vio_poller *p)
-{
-	struct io_uring_sqe *sqe = poll_uring_sqe(p);
-
-	if (!sqe)
-		return; /* then there are completions to be had, and the fd is readable */
-	io_uring_prep_nop(sqe);
-	uring_tag(sqe, NULL, URING_NOTHING);
-}
-
 int poll_uring_buf_set(struct vio_poller *p, unsigned index, void *ptr, size_t len)
 {
 	struct uring *u = uring_of(p);

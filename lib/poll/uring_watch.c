@@ -26,12 +26,17 @@ static void uring_watch_drop(struct vio_poller *p, struct poll_slot *slot)
 
 int poll_uring_watch(struct vio_poller *p, struct poll_slot *slot)
 {
-	uring_watch_queue(uring_of(p), slot);
-	return 0;
+	int rc = p->foreign ? poll_uring_foreign_watch(p, slot) : 0;
+
+	if (!rc)
+		uring_watch_queue(uring_of(p), slot);
+	return rc;
 }
 
 void poll_uring_unwatch(struct vio_poller *p, struct poll_slot *slot)
 {
+	if (p->foreign)
+		poll_uring_foreign_unwatch(p, slot);
 	if (slot->armed && !slot->cancelling)
 		uring_watch_queue(uring_of(p), slot);
 	uring_watch_drop(p, slot);

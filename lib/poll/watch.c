@@ -32,6 +32,17 @@ void poll_slots_free(struct vio_poller *p)
 	}
 }
 
+int poll_slots_each(struct vio_poller *p, int (*f)(struct vio_poller *p, struct poll_slot *slot))
+{
+	int rc = 0;
+
+	for (struct poll_slots *s = p->slots; s; s = s->next)
+		for (unsigned i = 0; i < VIO_ARRAY_SIZE(s->slot) && !rc; i++)
+			if (s->slot[i].watch)
+				rc = f(p, &s->slot[i]);
+	return rc;
+}
+
 void poll_slot_put(struct vio_poller *p, struct poll_slot *slot)
 {
 	memset(slot, 0, sizeof(*slot));
