@@ -89,8 +89,13 @@ class Server:
     def stop(self):
         self.bench.children.remove(self)
         if self.process.poll() is None:
-            os.kill(self.pid(), signal.SIGTERM)
-            self.process.wait(timeout=20)
+            pid = self.pid()
+            os.kill(pid, signal.SIGTERM)
+            try:
+                self.process.wait(timeout=3)
+            except subprocess.TimeoutExpired:  # qemu-storage-daemon at times waits for its export for ever
+                os.kill(pid, signal.SIGKILL)
+                self.process.wait()
         self.log.close()
 
 
