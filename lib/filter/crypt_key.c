@@ -29,7 +29,8 @@ static int key_protect(void *p, size_t len)
 
 	len = ((uintptr_t)p + len - start + page - 1) & ~(page - 1);
 	if (mlock((void *)start, len) || madvise((void *)start, len, MADV_DONTDUMP))
-		return vio__fail(ENOMEM, "crypt: can't lock the key in memory (%s); is RLIMIT_MEMLOCK too low?",
+		return vio__fail(ENOMEM,
+				 "crypt: can't lock the key in memory (%s); is RLIMIT_MEMLOCK too low?",
 				 strerror(errno));
 	return 0;
 }
@@ -131,7 +132,7 @@ static ssize_t key_read(const char *path, unsigned char *to, size_t max)
 
 	if (fd < 0 || fstat(fd, &st))
 		n = vio__fail(errno, "crypt: can't open the key file %s: %s", path, strerror(errno));
-	else if (S_ISREG(st.st_mode) && (st.st_mode & S_IWOTH))
+	else if (S_ISREG(st.st_mode) && st.st_nlink && (st.st_mode & S_IWOTH)) /* a memfd has no name */
 		n = vio__fail(EPERM, "crypt: everybody may write the key file %s; chmod 600 it", path);
 	else if ((n = key_read_fd(fd, to, max)) < 0)
 		vio__fail((int)-n, "crypt: can't read the key file %s: %s", path, strerror((int)-n));
