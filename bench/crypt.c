@@ -14,7 +14,7 @@
 
 #define REQUEST 4096u
 #define BYTES (DRIVE_BATCH * REQUEST)
-#define ROUNDS 60u /* a slice: about 5 ms */
+#define ROUNDS 60u /* a slice: about 6 ms */
 
 static unsigned char data[BYTES] __attribute__((aligned(4096))), bounce[BYTES] __attribute__((aligned(4096)));
 static unsigned char key[64];
@@ -46,28 +46,42 @@ static void raw_pass(EVP_CIPHER_CTX *c, unsigned char *to, const unsigned char *
 			exit(1);
 }
 
-static double raw_slice(void *ctx)
+static void raw_round(void *ctx)
 {
 	struct raw *r = ctx;
-	double start = pairs_now();
+
+	raw_pass(r->enc, bounce, data, r->sector);
+	raw_pass(r->dec, data, data, r->sector);
+}
+
+static void filter_round(void *ctx)
+{
+	drive_batch(ctx, VIO_OP_WRITE);
+	drive_batch(ctx, VIO_OP_READ);
+}
+
+/* GB/s of the best round of a slice: rounds are short enough that most are not interrupted. */
+static double best(void (*round)(void *), void *ctx)
+{
+	double best = 1, start, end = pairs_now();
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		raw_pass(r->enc, bounce, data, r->sector);
-		raw_pass(r->dec, data, data, r->sector);
+		start = end;
+		round(ctx);
+		end = pairs_now();
+		best = end - start < best ? end - start : best;
 	}
-	return 2.0 * ROUNDS * BYTES / (pairs_now() - start) / 1e9;
+	return 2.0 * BYTES / best / 1e9;
+}
+
+static double raw_slice(void *ctx)
+{
+	return best(raw_round, ctx);
 }
 
 static double filter_slice(void *ctx)
 {
-	struct drive *d = ctx;
-	double start = pairs_now();
-
-	for (unsigned i = 0; i < ROUNDS; i++) {
-		drive_batch(d, VIO_OP_WRITE);
-		drive_batch(d, VIO_OP_READ);
-	}
-	return 2.0 * ROUNDS * BYTES / (pairs_now() - start) / 1e9;
+	return best(filter_round, ctx);
 }
 
 static void measure(const char *figure, const char *keyfile, unsigned sector, double floor)

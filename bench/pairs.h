@@ -31,7 +31,7 @@ static inline double pairs_now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* Each measure does one slice of work and returns its figure. The first pair warms up and is dropped. */
+/* Each measure does one slice of work and returns its figure. What comes before the first pair warms up. */
 static inline void pairs_run(struct pairs *p, double (*a)(void *), void *actx, double (*b)(void *),
 			     void *bctx)
 {

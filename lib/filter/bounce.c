@@ -55,10 +55,10 @@ bool vio__bounce_get(struct vio__bounce *b, unsigned want, unsigned unit, struct
 {
 	unsigned first = 0, cells;
 
-	want = VIO_MIN((want + unit - 1) / unit * unit, VIO__BOUNCE_CHUNK);
+	want = VIO_MIN((want + unit - 1) & ~(unit - 1), VIO__BOUNCE_CHUNK);
 	run->cells = 0;
 	for (unsigned i = 0; i < b->chunks && run->cells < want; i++) {
-		cells = bounce_longest(b->free[i], want, &first) / unit * unit;
+		cells = bounce_longest(b->free[i], want, &first) & ~(unit - 1);
 		if (cells > run->cells)
 			*run = (struct vio__bounce_run){ i, (uint16_t)first, (uint16_t)cells };
 	}

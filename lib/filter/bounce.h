@@ -28,8 +28,8 @@ int vio__bounce_init(struct vio__bounce *b, uint64_t bytes);
 void vio__bounce_fini(struct vio__bounce *b);
 
 /*
- * The longest free run up to `want` cells, a multiple of `unit` cells (which divides
- * a chunk). want > 0; more than a chunk counts as a chunk. False when there is none.
+ * The longest free run up to `want` cells, a multiple of `unit` cells (a power of
+ * two). want > 0; more than a chunk counts as a chunk. False when there is none.
  */
 bool vio__bounce_get(struct vio__bounce *b, unsigned want, unsigned unit, struct vio__bounce_run *run);
 void vio__bounce_put(struct vio__bounce *b, struct vio__bounce_run *run);
