@@ -12,4 +12,7 @@
 VIO__BACKEND_TYPES(X)
 #undef X
 
+/* One more reference, for a device; NULL is fine. */
+void vio__backend_ref(struct vio_backend *b);
+
 #endif

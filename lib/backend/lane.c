@@ -8,9 +8,6 @@ struct lane_layer {
 	bool open;
 };
 
-/* Where scratch starts: behind the request's public part and the queue's private tail (queue/queue.h). */
-#define LANE_SCRATCH_BASE (sizeof(struct vio_req) + 64)
-
 static unsigned lane_align(unsigned n)
 {
 	return (n + 15) & ~15u;
@@ -46,7 +43,7 @@ static int lane_open(struct lane_layer *layer, struct vio_backend *b, struct vio
 	l->room_at = t->room ? l : next ? next->room_at : NULL;
 	l->submit_at = t->submit ? l : next->submit_at;
 	l->reap_at = t->reap ? l : next->reap_at;
-	l->scratch = next ? next->scratch + lane_align(next->type->scratch) : LANE_SCRATCH_BASE;
+	l->scratch = next ? next->scratch + lane_align(next->type->scratch) : VIO_REQ_SCRATCH;
 	l->priv = aligned_alloc(VIO_CACHELINE, (t->lane_priv + VIO_CACHELINE) & ~(VIO_CACHELINE - 1u));
 	if (!l->priv)
 		return vio__fail(ENOMEM, "%s: out of memory for a lane", t->name);
@@ -93,7 +90,7 @@ void vio_lane_free(struct vio_lane *l)
 
 unsigned vio_lane_scratch(const struct vio_lane *l)
 {
-	return l->scratch + lane_align(l->type->scratch) - LANE_SCRATCH_BASE;
+	return l->scratch + lane_align(l->type->scratch) - VIO_REQ_SCRATCH;
 }
 
 unsigned vio_lane_room(struct vio_lane *l)

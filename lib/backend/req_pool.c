@@ -18,7 +18,7 @@ int vio_req_pool_new(struct vio_req_pool **out, const struct vio_lane *lane, uns
 	*out = NULL;
 	if (!p)
 		return vio__fail(ENOMEM, "request pool: out of memory");
-	p->iov_at = sizeof(struct vio_req) + 64 + vio_lane_scratch(lane);
+	p->iov_at = VIO_REQ_SCRATCH + vio_lane_scratch(lane);
 	stride = (p->iov_at + max_iov * sizeof(struct iovec) + VIO_CACHELINE - 1) & ~(size_t)(VIO_CACHELINE - 1);
 	p->mem = n ? aligned_alloc(VIO_CACHELINE, stride * n) : NULL;
 	if (n && !p->mem) {

@@ -63,6 +63,12 @@ static int stack_fits(const struct vio_backend_type *t, const struct vio_backend
 	return 0;
 }
 
+void vio__backend_ref(struct vio_backend *b)
+{
+	if (b)
+		__atomic_add_fetch(&VIO_CONTAINER(b, struct stack_layer, b)->refs, 1, __ATOMIC_RELAXED);
+}
+
 int vio_backend_new(struct vio_backend **out, const struct vio_backend_type *t, struct vio_backend *next,
 		    struct vio_scope *scope, const char *arg)
 {
@@ -87,8 +93,7 @@ int vio_backend_new(struct vio_backend **out, const struct vio_backend_type *t, 
 		free(s);
 		return rc;
 	}
-	if (next)
-		__atomic_add_fetch(&VIO_CONTAINER(next, struct stack_layer, b)->refs, 1, __ATOMIC_RELAXED);
+	vio__backend_ref(next);
 	vio__scope_ref(scope);
 	*out = &s->b;
 	return 0;

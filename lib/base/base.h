@@ -18,6 +18,9 @@
 #define VIO_CONTAINER(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 #define VIO_CACHELINE 64
 
+/* Where a request's scratch starts: behind struct vio_req and the queue's private tail. */
+#define VIO_REQ_SCRATCH 128
+
 /* Leaves the sentence for vio_errmsg() and returns -err, so that "return vio__fail(...)" reads well. */
 int vio__fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

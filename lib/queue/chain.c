@@ -6,8 +6,10 @@ static int chain_grow(struct vio_queue *q, struct chain *c)
 {
 	if (c->s->block)
 		return vio__queue_break(q, "a chain has more than %u segments", q->max_segments);
-	if (!q->nblocks)
+	if (!q->nblocks) {
+		q->starved = true;
 		return -ENOBUFS;
+	}
 	c->s->block = q->blocks[--q->nblocks];
 	memcpy(c->s->block, c->iov, c->n * sizeof(*c->iov));
 	c->iov = c->s->block;

@@ -269,6 +269,7 @@ void vio__packed_give(struct vio_queue *q, struct vio_req **r, unsigned n)
 		for (unsigned i = 0; i < n; i++)
 			packed_put(q, queue_req(r[i]), false);
 	q->inflight -= n;
+	q->starved = false;
 	q->stats.given += n;
 }
 
@@ -314,7 +315,7 @@ void vio__packed_flush(struct vio_queue *q)
 
 bool vio__packed_waiting(const struct vio_queue *q)
 {
-	return packed_ready(q) || q->resume.at < q->resume.n;
+	return !q->starved && (packed_ready(q) || q->resume.at < q->resume.n);
 }
 
 bool vio__packed_kicks(struct vio_queue *q, bool on)

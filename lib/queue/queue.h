@@ -12,7 +12,7 @@
 
 #include <virtio-offload/queue.h>
 
-/* A request with the queue's private tail. Scratch starts at 128 (lane.c says so too), the vector behind it. */
+/* A request with the queue's private tail; its own vector lies behind the scratch. */
 struct queue_req {
 	struct vio_req r;
 	uint16_t head;		/* split: head descriptor; packed: buffer id */
@@ -24,7 +24,7 @@ struct queue_req {
 	struct iovec *block;	/* the large one in place of it, or NULL */
 	_Alignas(VIO_CACHELINE) char scratch[];
 };
-_Static_assert(sizeof(struct queue_req) == 128, "lane.c counts on it");
+_Static_assert(sizeof(struct queue_req) == VIO_REQ_SCRATCH, "scratch follows at once");
 
 #define QUEUE_INLINE_SEGMENTS 8
 
@@ -41,6 +41,7 @@ struct vio_queue {
 	/* Hot: read or written every batch. */
 	uint16_t size, mask;	/* mask: split only */
 	bool packed, event_idx, in_order;
+	bool starved;		/* take stopped for want of a large vector; until the next give */
 	bool avail_wrap, used_wrap;
 	uint16_t avail_idx, used_idx;
 	uint16_t published;	/* split: used_idx as the driver last saw it; packed: the batch's first slot */

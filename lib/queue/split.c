@@ -180,6 +180,7 @@ void vio__split_give(struct vio_queue *q, struct vio_req **r, unsigned n)
 		q->pending += n;
 	}
 	q->inflight -= n;
+	q->starved = false;
 	q->stats.given += n;
 }
 
@@ -216,7 +217,7 @@ void vio__split_flush(struct vio_queue *q)
 
 bool vio__split_waiting(const struct vio_queue *q)
 {
-	return VIO_LOAD_ACQUIRE(&q->avail->idx) != q->avail_idx || q->resume.at < q->resume.n;
+	return !q->starved && (VIO_LOAD_ACQUIRE(&q->avail->idx) != q->avail_idx || q->resume.at < q->resume.n);
 }
 
 bool vio__split_kicks(struct vio_queue *q, bool on)

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* A device and its queues from within: dev.c is what all types share, vq.c runs a queue. */
+#ifndef VIO_DEVICE_DEVICE_H
+#define VIO_DEVICE_DEVICE_H
+
+#include "base/base.h"
+
+#include <virtio-offload/impl/backend.h>
+#include <virtio-offload/impl/device.h>
+
+enum vq_state {
+	VQ_STOPPED,
+	VQ_RUNNING,
+	VQ_STOPPING,	/* takes nothing more; ends when all is given */
+};
+
+/*
+ * One queue. The control thread writes it while it is stopped; from start's post to
+ * stop's reply it is its poller's. Messages carry it across; each has one use at a time.
+ */
+struct dev_vq {
+	struct vio_vq v;
+	struct vio_task task;
+	struct vio_watch kick;
+	struct vio_vq_opts o;
+	struct vio_queue_state state;	/* o.state's copy at start; the answer at stop */
+	enum vq_state phase;		/* the poller's */
+	bool started;			/* the control thread's: start was called, stop's reply is not here */
+	bool measure;
+	unsigned under_way;		/* submitted to the lane and not reaped */
+	struct vio_poller *reply;
+	struct vio_msg go, answer_go, halt, answer_halt, broke, kicked;
+	int kick_posted;
+	void (*start_done)(void *ctx, int err, const char *sentence);
+	void (*stop_done)(void *ctx, int err, const struct vio_queue_state *state);
+	void *start_ctx, *stop_ctx;
+	int start_err;
+	int err;			/* why it takes nothing more: the guest broke its ring */
+	char sentence[192];
+	struct vio_vq_stats stats;
+};
+
+struct dev {
+	struct vio_dev d;
+	struct dev_vq *vqs;
+	void *config;		/* as it was last told, then room for it as it is now */
+	void (*changed)(void *ctx);
+	void *changed_ctx;
+	_Alignas(VIO_CACHELINE) char priv[];
+};
+
+static inline struct dev *dev_full(const struct vio_dev *d)
+{
+	return VIO_CONTAINER(d, struct dev, d);
+}
+
+/* Counters have one writer; readers in other threads may see them a little late. */
+VIO_INLINE void vq_count(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+void vio__vq_init(struct dev_vq *q, struct vio_dev *d, unsigned index);
+
+#endif
