@@ -173,7 +173,7 @@ void vio_loop_kick(struct vio_loop *t, uint32_t data)
 {
 	struct loop_ring *r = loop_ring(t, data & 0xffff);
 
-	if (r && r->running)
+	if (r && r->running && !r->busy) /* no kick may come after the stop */
 		vio_vq_kick(t->dev, r->index);
 }
 

@@ -32,7 +32,7 @@ struct vus_ring {
 	bool resumed;
 	bool started;  /* a kick fd has come (or NOFD), GET_VRING_BASE has not */
 	bool enabled;  /* by SET_VRING_ENABLE */
-	bool running;  /* vio_vq_start was called and vio_vq_stop has not completed */
+	bool running;  /* vio_vq_start was called and vio_vq_stop was not */
 	bool broken;   /* by the guest; not started again before the next kick fd */
 	bool failed;   /* would not start; tried again when something about it changes */
 	bool announce; /* interrupt the guest once when it runs: it may have missed one */

@@ -230,7 +230,6 @@ static void ring_stopped(void *ctx, int err, const struct vio_queue_state *state
 {
 	struct vus_ring *r = ctx;
 
-	r->running = false;
 	if (!err) {
 		r->state = *state;
 		r->resumed = true;
@@ -242,6 +241,7 @@ void vus_ring_stop(struct vus_ring *r)
 {
 	if (!r->running)
 		return;
+	r->running = false; /* from now on nobody kicks it: the last kick must not come after the stop */
 	vus_pend(r->t);
 	vio_vq_stop(r->t->dev, r->index, r->t->poller, ring_stopped, r);
 }
