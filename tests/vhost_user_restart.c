@@ -35,6 +35,21 @@ struct run {
 	uint64_t generation, completed;
 };
 
+/*
+ * The kernel keeps a dead process's ring, and with it the image's lock, until the
+ * I/O under way has ended: only then may a successor write.
+ */
+static int open_image(struct vio_backend **b, const char *image)
+{
+	char stack[128];
+	int err;
+
+	snprintf(stack, sizeof(stack), "file:%s", image);
+	while ((err = vio_backend_parse(b, NULL, stack)) == -EBUSY)
+		poll(NULL, 0, 1);
+	return err;
+}
+
 static void server_main(int fd, const char *image, pid_t parent)
 {
 	VIO_OPTS(vio_vhost_user_opts, o, .fd = fd);
@@ -42,13 +57,11 @@ static void server_main(int fd, const char *image, pid_t parent)
 	struct vio_backend *b;
 	struct vio_poller *p;
 	struct vio_dev *d;
-	char stack[128];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	snprintf(stack, sizeof(stack), "file:%s", image);
-	if (vio_poller_new(&p, NULL) || vio_backend_parse(&b, NULL, stack) ||
+	if (vio_poller_new(&p, NULL) || open_image(&b, image) ||
 	    vio_dev_new(&d, vio_dev_blk(), b, "queue-size=256") || vio_vhost_user_new(&t, p, d, &o)) {
 		fprintf(stderr, "server: %s\n", vio_errmsg());
 		_exit(1);
