@@ -51,7 +51,7 @@ static ssize_t key_peek(void *to, size_t len, const void *from)
  */
 static unsigned key_find_state(const EVP_CIPHER_CTX *c, const unsigned char *tweak, size_t len)
 {
-	uintptr_t words[24] = { 0 };
+	uintptr_t words[32] = { 0 };
 	unsigned char block[KEY_STATE];
 	unsigned found = 0;
 
