@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 static int open_fail(const struct file_store *s, int err)
@@ -144,19 +145,38 @@ static int open_size(struct file_store *s)
 	return 0;
 }
 
+#define LOCK_WAIT_MS 1000
+
+/*
+ * A killed server's lock outlives it until the kernel has ended its I/O: what it
+ * had under way must not land on top of what we write, so that is waited for.
+ */
+static int open_lock_wait(struct file_store *s)
+{
+	struct flock lock = { .l_type = s->args.read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+	const struct timespec pause = { .tv_nsec = 10000000 };
+
+	for (unsigned ms = 0; fcntl(s->fd, F_OFD_SETLK, &lock); ms += 10) {
+		if ((errno != EAGAIN && errno != EACCES) || ms >= LOCK_WAIT_MS)
+			return errno;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 /* Against a second server on the same image, this one included. */
 static int open_lock(struct file_store *s)
 {
-	struct flock lock = { .l_type = s->args.read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+	int err = s->args.lock ? open_lock_wait(s) : 0;
 
-	if (!s->args.lock || !fcntl(s->fd, F_OFD_SETLK, &lock))
+	if (!err)
 		return 0;
-	if (errno == EAGAIN || errno == EACCES)
+	if (err == EAGAIN || err == EACCES)
 		return vio__fail(EBUSY,
 				 "file: %s is in use: another program has locked it (lock=off goes without)",
 				 s->args.path);
-	return vio__fail(errno, "file: %s can't be locked: %s (lock=off goes without)", s->args.path,
-			 strerror(errno));
+	return vio__fail(err, "file: %s can't be locked: %s (lock=off goes without)", s->args.path,
+			 strerror(err));
 }
 
 int file_open_store(struct file_store *s)
