@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A server that dies under load and comes back: no request is lost, none completes twice. */
-#include "disk_client.h"
 #include "fake_server.h"
 #include "qemu_server.h"
+#include "stamped.h"
 
-#define DISK (8u << 20)
-#define DEPTH 32u
-#define BLOCK 4096u
+#define BLOCKS 2048u
 
 static struct fake fake;
 static struct client client;
@@ -132,58 +130,10 @@ static void requests_wait_for_the_server(void **state)
 	stop();
 }
 
-static uint64_t word(uint64_t block, uint64_t round, unsigned i)
+static void kill_qemu(void *ctx)
 {
-	return (block << 32 | round << 16 | i) * 0x9e3779b97f4a7c15ull;
-}
-
-static void send_write(struct client *c, unsigned slot, uint64_t block, uint64_t round)
-{
-	char *data = c->shared + slot * BLOCK;
-	struct vio_req *r = client_req(c, VIO_OP_WRITE, block * BLOCK, data, BLOCK);
-
-	r->user = slot;
-	for (unsigned i = 0; i < BLOCK / 8; i++)
-		((uint64_t *)data)[i] = word(block, round, i);
-	client_submit(c, r);
-}
-
-/* Writes the whole disk, DEPTH blocks at a time; the server is killed each `every` writes. */
-static unsigned write_under_kills(struct client *c, struct qemu *q, uint64_t round, unsigned every)
-{
-	uint64_t blocks = DISK / BLOCK, next = 0, done = 0;
-	unsigned kills = 0;
-
-	for (; next < DEPTH; next++)
-		send_write(c, (unsigned)next, next, round);
-	while (done < blocks) {
-		struct vio_req *r = client_reap(c);
-		unsigned slot = (unsigned)r->user;
-
-		assert_int_equal(r->res, 0);
-		vio_req_put(c->pool, r);
-		if (next < blocks)
-			send_write(c, slot, next++, round);
-		if (++done % every)
-			continue;
-		qemu_kill(q);
-		qemu_fork(q);
-		kills++;
-	}
-	return kills;
-}
-
-static void verify(const struct qemu *q, uint64_t round)
-{
-	static uint64_t data[BLOCK / 8];
-	int fd = open(q->image, O_RDONLY | O_CLOEXEC);
-
-	for (uint64_t b = 0; b < DISK / BLOCK; b++) {
-		assert_int_equal(pread(fd, data, BLOCK, (off_t)(b * BLOCK)), BLOCK);
-		for (unsigned i = 0; i < BLOCK / 8; i++)
-			assert_int_equal(data[i], word(b, round, i));
-	}
-	close(fd);
+	qemu_kill(ctx);
+	qemu_fork(ctx);
 }
 
 static void qemu_is_killed_under_load(void **state)
@@ -194,12 +144,12 @@ static void qemu_is_killed_under_load(void **state)
 	unsigned kills = 0;
 
 	(void)state;
-	qemu_start(&q, DISK);
+	qemu_start(&q, (off_t)BLOCKS * STAMP_BLOCK);
 	snprintf(stack, sizeof(stack), "vhost_user:%s,reconnect=on", q.sock);
 	client_open(&c, stack);
 	for (uint64_t round = 1; round <= 2; round++) {
-		kills += write_under_kills(&c, &q, round, 500);
-		verify(&q, round);
+		kills += stamp_write(&c, BLOCKS, round, 500, kill_qemu, &q);
+		stamp_verify(q.image, BLOCKS, round);
 	}
 	assert_true(kills >= 4);
 	assert_int_equal(client_stat(&c, "submitted"), client_stat(&c, "completed"));
