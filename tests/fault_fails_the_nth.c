@@ -2,6 +2,8 @@
 /* fault fails, cuts short or delays exactly the operations it is told to. */
 #include "store.h"
 
+#include "filter/fault.h"
+
 static unsigned char buf[8192], back[8192];
 
 static void the_nth_once(void **state)
@@ -26,6 +28,29 @@ static void from_the_nth_on(void **state)
 	stack_up(&s, "fault:op=flush,nth=2,error=EIO,once=off", 65536);
 	for (unsigned i = 1; i <= 6; i++)
 		assert_int_equal(stack_io(&s, VIO_OP_FLUSH, 0, NULL, 0), i >= 2 ? -EIO : 0);
+	stack_down(&s);
+}
+
+static void armed_later(void **state)
+{
+	struct stack s;
+
+	(void)state;
+	stack_up(&s, "fault:nth=0,op=read", 65536);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(stack_io(&s, VIO_OP_READ, 0, buf, 512), 0);
+	vio__fault_arm(s.top, 2);
+	assert_int_equal(stack_io(&s, VIO_OP_READ, 0, buf, 512), 0);
+	assert_int_equal(stack_io(&s, VIO_OP_READ, 0, buf, 512), -EIO);
+	assert_int_equal(stack_io(&s, VIO_OP_READ, 0, buf, 512), 0);
+	stack_down(&s);
+	stack_up(&s, "fault:nth=0,once=off", 65536);
+	assert_int_equal(stack_io(&s, VIO_OP_READ, 0, buf, 512), 0);
+	vio__fault_arm(s.top, 1);
+	assert_int_equal(stack_io(&s, VIO_OP_READ, 0, buf, 512), -EIO);
+	assert_int_equal(stack_io(&s, VIO_OP_READ, 0, buf, 512), -EIO);
+	vio__fault_arm(s.top, 0);
+	assert_int_equal(stack_io(&s, VIO_OP_READ, 0, buf, 512), 0);
 	stack_down(&s);
 }
 
@@ -117,16 +142,19 @@ static void wrong_arguments(void **state)
 	assert_non_null(strstr(vio_errmsg(), "any, read, write"));
 	assert_int_equal(stack_try("fault:error=EWHAT", 65536), -EINVAL);
 	assert_non_null(strstr(vio_errmsg(), "ENOSPC"));
-	assert_int_equal(stack_try("fault:nth=0", 65536), -EINVAL);
 	assert_int_equal(stack_try("fault:percent=101", 65536), -EINVAL);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_nth_once),	   cmocka_unit_test(from_the_nth_on),
-		cmocka_unit_test(any_operation),   cmocka_unit_test(cut_short),
-		cmocka_unit_test(delayed),	   cmocka_unit_test(by_chance_and_repeatable),
+		cmocka_unit_test(the_nth_once),
+		cmocka_unit_test(armed_later),
+		cmocka_unit_test(from_the_nth_on),
+		cmocka_unit_test(any_operation),
+		cmocka_unit_test(cut_short),
+		cmocka_unit_test(delayed),
+		cmocka_unit_test(by_chance_and_repeatable),
 		cmocka_unit_test(wrong_arguments),
 	};
 

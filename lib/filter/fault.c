@@ -4,8 +4,9 @@
  * then on. For tests of what stands above. Operations are counted over all lanes.
  */
 #include "base/arg.h"
-#include "base/base.h"
+#include "base/barrier.h"
 #include "filter/done.h"
+#include "filter/fault.h"
 
 #define FAULT_SHORT (-1) /* half of the data is moved, then EIO */
 #define FAULT_DELAY (-2) /* goes down after the delay */
@@ -37,7 +38,8 @@ static const struct fault_name {
 struct fault {
 	int op, error;
 	bool once;
-	uint64_t nth, delay, percent, seed; /* delay in ns */
+	uint64_t nth;		       /* counted as seen is; 0: none */
+	uint64_t delay, percent, seed; /* delay in ns */
 	unsigned block;
 	uint64_t seen, hit; /* atomic */
 };
@@ -86,7 +88,7 @@ static int fault_open(struct vio_backend *b, const char *arg)
 	struct fault *f = b->priv;
 	char *op = NULL, *error = NULL;
 	const struct vio__arg args[] = {
-		{ "op", VIO__ARG_TEXT, &op, 0, 0 },	   { "nth", VIO__ARG_NUM, &f->nth, 1, 0 },
+		{ "op", VIO__ARG_TEXT, &op, 0, 0 },	   { "nth", VIO__ARG_NUM, &f->nth, 0, 0 },
 		{ "error", VIO__ARG_TEXT, &error, 0, 0 },  { "delay", VIO__ARG_NUM, &f->delay, 0, 3600000 },
 		{ "once", VIO__ARG_BOOL, &f->once, 0, 0 }, { "percent", VIO__ARG_NUM, &f->percent, 0, 100 },
 		{ "seed", VIO__ARG_NUM, &f->seed, 0, 0 },
@@ -108,6 +110,13 @@ static int fault_open(struct vio_backend *b, const char *arg)
 	return rc;
 }
 
+void vio__fault_arm(struct vio_backend *b, uint64_t nth)
+{
+	struct fault *f = b->priv;
+
+	VIO_STORE(&f->nth, nth ? VIO_LOAD(&f->seen) + nth : 0);
+}
+
 /* Number n's share of chance: the same for the same seed (a step of splitmix64). */
 static bool fault_chance(const struct fault *f, uint64_t n)
 {
@@ -120,16 +129,17 @@ static bool fault_chance(const struct fault *f, uint64_t n)
 
 static bool fault_hits(struct fault *f, const struct vio_req *r)
 {
-	uint64_t n;
+	uint64_t n, nth;
 	bool hit;
 
 	if (f->op != (int)FAULT_ANY && f->op != r->op)
 		return false;
 	n = __atomic_add_fetch(&f->seen, 1, __ATOMIC_RELAXED);
+	nth = VIO_LOAD(&f->nth);
 	if (f->percent)
 		hit = fault_chance(f, n);
 	else
-		hit = f->once ? n == f->nth : n >= f->nth;
+		hit = f->once ? n == nth : nth && n >= nth;
 	if (hit)
 		__atomic_fetch_add(&f->hit, 1, __ATOMIC_RELAXED);
 	return hit;
