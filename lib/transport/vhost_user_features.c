@@ -86,7 +86,8 @@ static void device_reset(struct vio_vhost_user *t)
 {
 	for (unsigned i = 0; i < t->nrings; i++)
 		vus_ring_reset(&t->rings[i]);
-	t->features = 0;
+	/* QEMU disables the rings after it has reset the device: SET_VRING_ENABLE must go on to be legal. */
+	t->features &= VUS_BIT(VU_F_PROTOCOL_FEATURES);
 	t->status = 0;
 	vio_dev_reset(t->dev);
 }
