@@ -40,6 +40,10 @@ static void regions_that_cannot_be_are_refused(void **state)
 		{ .guest = FRONT_GUEST, .size = 4096, .fd_offset = UINT64_MAX - 4095 },
 		{ .guest = UINT64_MAX - 4095, .size = 8192 }, /* wraps */
 		{ .guest = FRONT_GUEST, .size = UINT64_MAX },
+		{ .guest = FRONT_GUEST,
+		  .size = 4096,
+		  .fd_offset = 0xf6 }, /* nothing in it would be aligned */
+		{ .guest = FRONT_GUEST + 2, .size = 4096 },
 	};
 	struct vu_region twice[2] = { { .guest = FRONT_GUEST, .size = 8192 },
 				      { .guest = FRONT_GUEST + 4096, .size = 8192 } };
@@ -326,6 +330,7 @@ static void inflight_regions_that_cannot_be_are_refused(void **state)
 		{ .mmap_size = 65536, .queues = 1, .queue_size = 256 }, /* beyond the file */
 		{ .mmap_size = 4096, .mmap_offset = UINT64_MAX - 4095, .queues = 1, .queue_size = 16 },
 		{ .mmap_size = 4096, .mmap_offset = 4096, .queues = 1, .queue_size = 16 },
+		{ .mmap_size = 512, .mmap_offset = 4, .queues = 1, .queue_size = 16 },
 	};
 	struct front f;
 	unsigned fds, maps;

@@ -29,6 +29,10 @@ static int check_geometry(const struct vio_vhost_user *t, const struct vu_inflig
 	if (!in->queue_size || in->queue_size > MAX_QUEUE_SIZE)
 		return vio__fail(EINVAL, "an inflight region for queues of %u entries, expected 1 to %u",
 				 in->queue_size, MAX_QUEUE_SIZE);
+	if (in->mmap_offset % VIO_CACHELINE)
+		return vio__fail(EINVAL,
+				 "an inflight region at 0x%llx of its file, expected a multiple of %u",
+				 (unsigned long long)in->mmap_offset, VIO_CACHELINE);
 	return 0;
 }
 
@@ -51,11 +55,11 @@ static int inflight_file(uint64_t size)
 static int get_inflight(struct vio_vhost_user *t, struct vu_msg *m)
 {
 	struct vu_inflight *in = &m->p.inflight;
-	int err = check_geometry(t, in);
-	int fd;
+	int err, fd;
 
 	in->mmap_size = 0;
 	in->mmap_offset = 0;
+	err = check_geometry(t, in);
 	if (err)
 		return err;
 	in->mmap_size = part_size(t->features, in->queue_size) * in->queues;

@@ -2,6 +2,8 @@
 /* Guest memory and the dirty log: all of it changes while the queues are stopped. */
 #include "transport/vhost_user_conn.h"
 
+#define PAGE 4096u /* what front ends map by, and more than any ring is aligned to */
+
 static struct vio_mem_region mem_region(const struct vu_region *r, int fd)
 {
 	return (struct vio_mem_region){
@@ -11,6 +13,19 @@ static struct vio_mem_region mem_region(const struct vu_region *r, int fd)
 		.fd = fd,
 		.fd_offset = r->fd_offset,
 	};
+}
+
+/*
+ * Guests align their structures by guest address. Here they are only aligned too if
+ * the region's file has it at the same place of a page.
+ */
+static int mem_check(const struct vu_region *r)
+{
+	if (r->guest % PAGE == r->fd_offset % PAGE)
+		return 0;
+	return vio__fail(EINVAL,
+			 "guest address 0x%llx is at 0x%llx of its file, expected the same place of a page",
+			 (unsigned long long)r->guest, (unsigned long long)r->fd_offset);
 }
 
 /* The next snapshot takes the place of the last; rings that found no room in that one may try again. */
@@ -28,19 +43,22 @@ int vus_mem_table(struct vio_vhost_user *t, struct vu_msg *m)
 	struct vio_mem_region regions[VU_MAX_FDS];
 	uint32_t n = m->p.mem.n;
 	struct vio_mem *next;
-	int err;
+	int err = 0;
 
 	if (n > VU_MAX_FDS || n != m->nfds)
 		return vio__fail(
 			EINVAL,
-			"SET_MEM_TABLE has %u regions and %u file descriptors, expected as many, at most %u",
+			"SET_MEM_TABLE has %u regions and %u file descriptors, expected one each, at most %u",
 			n, m->nfds, VU_MAX_FDS);
 	if (m->h.size < offsetof(struct vu_mem_table, regions) + n * sizeof(struct vu_region))
 		return vio__fail(EINVAL, "SET_MEM_TABLE of %u bytes is too short for %u regions", m->h.size,
 				 n);
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; !err && i < n; i++) {
 		regions[i] = mem_region(&m->p.mem.regions[i], m->fds[i]);
-	err = vio_mem_new(&next, regions, n, &o);
+		err = mem_check(&m->p.mem.regions[i]);
+	}
+	if (!err)
+		err = vio_mem_new(&next, regions, n, &o);
 	if (!err)
 		mem_swap(t, next);
 	return err;
@@ -57,8 +75,10 @@ int vus_mem_add(struct vio_vhost_user *t, struct vu_msg *m)
 	VIO_OPTS(vio_mem_opts, o, .require_seals = t->opts.require_seals);
 	struct vio_mem_region r = mem_region(&m->p.reg.region, m->fds[0]);
 	struct vio_mem *next;
-	int err;
+	int err = mem_check(&m->p.reg.region);
 
+	if (err)
+		return err;
 	err = t->mem ? vio_mem_add(&next, t->mem, &r, &o) : vio_mem_new(&next, &r, 1, &o);
 	if (!err)
 		mem_swap(t, next);
