@@ -28,8 +28,9 @@ static uint64_t chain_piece(struct vio_queue *q, uint64_t addr, uint64_t len)
 	return VIO_MIN(len, g->size - (addr - g->guest));
 }
 
-int vio__chain_add_slow(struct vio_queue *q, struct chain *c, uint64_t addr, uint32_t len, bool write)
+int vio__chain_add(struct vio_queue *q, struct chain *c, uint64_t addr, uint32_t len, unsigned flags)
 {
+	bool write = flags & VRING_DESC_F_WRITE;
 	uint64_t left = len, piece;
 	int rc;
 
@@ -67,29 +68,39 @@ static int chain_table(struct vio_queue *q, const struct chain *c, uint64_t addr
 	return 0;
 }
 
+/* Where an indirect descriptor's successor is; `count`: it was the last. */
+static unsigned chain_next(const struct vio_queue *q, unsigned i, unsigned count, unsigned flags, uint64_t word)
+{
+	if (q->packed)
+		return i + 1;
+	return flags & VRING_DESC_F_NEXT ? (unsigned)(word >> 48) : count;
+}
+
+static int chain_indirect_one(struct vio_queue *q, struct chain *c, uint64_t addr, uint64_t word, unsigned flags,
+			      unsigned next, unsigned count)
+{
+	if (flags & VRING_DESC_F_INDIRECT)
+		return vio__queue_break(q, "an indirect table inside an indirect table");
+	if (next > count || (next == count && !q->packed && flags & VRING_DESC_F_NEXT))
+		return vio__queue_break(q, "next %u in an indirect table of %u", next, count);
+	return vio__chain_add(q, c, addr, (uint32_t)word, flags);
+}
+
 int vio__chain_indirect(struct vio_queue *q, struct chain *c, uint64_t addr, uint32_t len, unsigned flags)
 {
-	const struct vring_desc *table;
-	int rc = chain_table(q, c, addr, len, flags, &table);
+	const struct vring_desc *table = NULL;
 	unsigned count = len / 16, i = 0, steps = 0;
+	int rc = chain_table(q, c, addr, len, flags, &table);
 
-	while (!rc) {
+	while (!rc && i < count) {
 		uint64_t at = VIO_LOAD(&table[i].addr);
 		uint64_t word = VIO_LOAD((const uint64_t *)&table[i].len);
-		uint16_t f, next;
-
 		/* A split descriptor ends in flags, next; a packed one in id, flags. */
-		f = q->packed ? (uint16_t)(word >> 48) : (uint16_t)(word >> 32);
-		next = q->packed ? (uint16_t)(i + 1) : (uint16_t)(word >> 48);
-		if (f & VRING_DESC_F_INDIRECT)
-			return vio__queue_break(q, "an indirect table inside an indirect table");
+		unsigned f = (uint16_t)(word >> (q->packed ? 48 : 32)), next = chain_next(q, i, count, f, word);
+
 		if (++steps > count)
 			return vio__queue_break(q, "an indirect table of %u descriptors goes in circles", count);
-		rc = chain_add(q, c, at, (uint32_t)word, f);
-		if (rc || (q->packed ? i + 1 == count : !(f & VRING_DESC_F_NEXT)))
-			return rc;
-		if (next >= count)
-			return vio__queue_break(q, "next %u in an indirect table of %u", next, count);
+		rc = chain_indirect_one(q, c, at, word, f, next, count);
 		i = next;
 	}
 	return rc;

@@ -105,7 +105,8 @@ void packed_track_take(struct vio_queue *q, struct queue_req *s);
 void packed_track_drop(struct vio_queue *q);
 /* The newest chain taken goes back to the ring. */
 void packed_track_untake(struct vio_queue *q, struct queue_req *s);
-void packed_track_give(struct vio_queue *q, struct queue_req *s);
+/* s was put into the ring; the next used descriptor will be at idx, wrap. */
+void packed_track_give(struct vio_queue *q, struct queue_req *s, uint16_t idx, bool wrap);
 void packed_track_flush(struct vio_queue *q);
 
 #endif

@@ -59,7 +59,7 @@ void packed_track_untake(struct vio_queue *q, struct queue_req *s)
 }
 
 /* The chain goes back to the front of the free list; the step is undone on resume if flush never came. */
-void packed_track_give(struct vio_queue *q, struct queue_req *s)
+void packed_track_give(struct vio_queue *q, struct queue_req *s, uint16_t idx, bool wrap)
 {
 	struct packed_inflight *t = q->packed_track;
 
@@ -67,8 +67,8 @@ void packed_track_give(struct vio_queue *q, struct queue_req *s)
 	TRACK_ORDER();
 	VIO_STORE(&t->free_head, s->track);
 	TRACK_ORDER();
-	VIO_STORE(&t->used_idx, q->used_idx);
-	VIO_STORE(&t->used_wrap, q->used_wrap);
+	VIO_STORE(&t->used_idx, idx);
+	VIO_STORE(&t->used_wrap, wrap);
 	q->track_batch[q->track_n++] = s->track;
 }
 

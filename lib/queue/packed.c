@@ -14,8 +14,8 @@ VIO_INLINE void packed_advance(const struct vio_queue *q, uint16_t *idx, bool *w
 	*idx = (uint16_t)next;
 }
 
-/* A request out of descriptors whose number and id are known: shared by live input and resume. */
-VIO_INLINE int packed_begin(struct vio_queue *q, uint16_t id, unsigned ndesc, struct queue_req **out, struct queue_req *s)
+/* The chain has its id: the slot is that request's now, or the reason why not. */
+VIO_INLINE int packed_claim(struct vio_queue *q, struct queue_req *s, uint16_t id, unsigned ndesc)
 {
 	if (VIO_UNLIKELY(id >= q->size))
 		return vio__queue_break(q, "buffer id %u in a packed ring of %u", id, q->size);
@@ -24,70 +24,105 @@ VIO_INLINE int packed_begin(struct vio_queue *q, uint16_t id, unsigned ndesc, st
 	s->head = id;
 	s->ndesc = (uint16_t)ndesc;
 	s->resumed = false;
-	*out = s;
 	return 0;
 }
 
-/* Gives a slot back whose id was never marked busy. */
-static void packed_unslot(struct vio_queue *q, struct queue_req *s)
+/* A chain that failed before it had an id: only its large vector goes back. */
+static int packed_drop(struct vio_queue *q, struct queue_req *s, int rc, bool track)
 {
 	if (s->block)
 		q->blocks[q->nblocks++] = s->block;
 	s->block = NULL;
-	q->free[q->nfree++] = s;
+	if (track)
+		packed_track_drop(q);
+	return rc;
 }
 
 /*
- * One chain from the ring; the id comes with its last descriptor (2.8.6). The next
- * descriptors of a chain are ours when its first is, so only that one is tested.
+ * An ordinary chain from the ring; `word` is its first descriptor's, read when it was
+ * found available. The id comes with the last one (2.8.6). The others of a chain are
+ * ours when its first is, so only that one's bits are tested. Returns its length, or 0.
  */
-VIO_INLINE int packed_walk(struct vio_queue *q, struct chain *c, uint16_t at, const bool track, uint16_t *id)
+VIO_INLINE unsigned packed_walk_fast(struct vio_queue *q, struct queue_req *s, unsigned at, uint64_t word,
+				     const bool track, struct mem_range range, uint16_t *id)
 {
-	const unsigned limit = q->size - q->busy_desc;
+	struct chain_fast c = chain_fast_begin(s, range);
+	const uint64_t *const ring = (const uint64_t *)q->ring, *const end = ring + 2 * q->size;
+	const uint64_t *d = ring + 2 * at;
+	struct iovec *const own = c.iov;
+	unsigned nout;
 
-	for (;;) {
-		const uint64_t *d = (const uint64_t *)&q->ring[at];
-		uint64_t addr = VIO_LOAD(&d[0]), word = VIO_LOAD(&d[1]);
-		unsigned flags = (unsigned)(word >> 48);
-		int rc;
+	for (; !(word >> 48 & CHAIN_KIND); word = VIO_LOAD(&d[1])) {
+		uint64_t addr = VIO_LOAD(&d[0]);
 
-		if (VIO_UNLIKELY(c->steps++ == limit))
+		if (!chain_fast_add(&c, addr, (uint32_t)word))
+			return 0;
+		if (track)
+			packed_track_desc(q, addr, word);
+		nout = (unsigned)(c.iov - own);
+		if (VIO_UNLIKELY(!(word >> 48 & VRING_DESC_F_NEXT)))
+			goto whole;
+		d = VIO_UNLIKELY(d + 2 == end) ? ring : d + 2;
+	}
+	for (nout = (unsigned)(c.iov - own);; word = VIO_LOAD(&d[1])) {
+		uint64_t addr = VIO_LOAD(&d[0]);
+
+		if (VIO_UNLIKELY((word >> 48 & CHAIN_KIND) != VRING_DESC_F_WRITE) ||
+		    !chain_fast_add(&c, addr, (uint32_t)word))
+			return 0;
+		if (track)
+			packed_track_desc(q, addr, word);
+		if (!(word >> 48 & VRING_DESC_F_NEXT))
+			break;
+		d = VIO_UNLIKELY(d + 2 == end) ? ring : d + 2;
+	}
+whole:
+	*id = (uint16_t)(word >> 32);
+	chain_fill(s, own, (unsigned)(c.iov - own), nout);
+	return (unsigned)(c.iov - own);
+}
+
+/* Any chain, and what is wrong with it. Its length, or -errno. */
+static int packed_walk(struct vio_queue *q, struct queue_req *s, unsigned at, bool track, unsigned limit, uint16_t *id)
+{
+	struct chain c = chain_begin(s);
+	unsigned flags;
+	int rc;
+
+	do {
+		uint64_t addr = VIO_LOAD((const uint64_t *)&q->ring[at].addr);
+		uint64_t word = VIO_LOAD((const uint64_t *)&q->ring[at].len);
+
+		if (c.steps++ == limit)
 			return vio__queue_break(q, "a chain of more than the %u descriptors that are not in flight", limit);
 		if (track)
 			packed_track_desc(q, addr, word);
 		*id = (uint16_t)(word >> 32);
-		if (VIO_UNLIKELY(flags & VRING_DESC_F_INDIRECT))
-			return vio__chain_indirect(q, c, addr, (uint32_t)word, flags);
-		rc = chain_add(q, c, addr, (uint32_t)word, flags);
-		if (VIO_UNLIKELY(rc))
-			return rc;
-		if (!(flags & VRING_DESC_F_NEXT))
-			return 0;
-		at = (uint16_t)(at + 1u == q->size ? 0 : at + 1u);
-	}
+		flags = (unsigned)(word >> 48);
+		rc = flags & VRING_DESC_F_INDIRECT ? vio__chain_indirect(q, &c, addr, (uint32_t)word, flags) :
+						     vio__chain_add(q, &c, addr, (uint32_t)word, flags);
+		at = at + 1 == q->size ? 0 : at + 1;
+	} while (!rc && flags & VRING_DESC_F_NEXT);
+	if (rc)
+		return rc;
+	chain_fill(s, c.iov, c.n, c.nout);
+	return (int)c.steps;
 }
 
-VIO_INLINE int packed_take_one(struct vio_queue *q, struct vio_req **r, const bool track)
+/* One chain into the slot s. Its length; or the reason why not, and s is as free as it was. */
+VIO_INLINE int packed_take_one(struct vio_queue *q, struct queue_req *s, unsigned at, uint64_t word, const bool track,
+			       unsigned limit, struct mem_range range)
 {
-	struct queue_req *s = queue_slot(q);
-	struct chain c = chain_begin(s);
 	uint16_t id = 0;
-	int rc = packed_walk(q, &c, q->avail_idx, track, &id);
+	int n = (int)packed_walk_fast(q, s, at, word, track, range, &id), rc;
 
-	rc = rc ? rc : packed_begin(q, id, c.steps, &s, s);
-	if (VIO_UNLIKELY(rc)) {
-		packed_unslot(q, s);
+	if (VIO_UNLIKELY(!n || (unsigned)n > limit)) {
 		if (track)
 			packed_track_drop(q);
-		return rc;
+		n = packed_walk(q, s, at, track, limit, &id);
 	}
-	chain_end(&c);
-	if (track)
-		packed_track_take(q, s);
-	q->busy_desc += c.steps;
-	packed_advance(q, &q->avail_idx, &q->avail_wrap, c.steps);
-	*r = &s->r;
-	return 0;
+	rc = n < 0 ? n : packed_claim(q, s, id, (unsigned)n);
+	return VIO_LIKELY(!rc) ? n : packed_drop(q, s, rc, track);
 }
 
 VIO_INLINE void packed_order(struct vio_queue *q, struct queue_req *s)
@@ -97,86 +132,104 @@ VIO_INLINE void packed_order(struct vio_queue *q, struct queue_req *s)
 	q->order_head = (uint16_t)(q->order_head + 1u == q->size ? 0 : q->order_head + 1u);
 }
 
-VIO_INLINE bool packed_ready(const struct vio_queue *q)
+/* The next descriptor's length, id and flags, if it is available: read once, before its address. */
+VIO_INLINE bool packed_ready(const struct vio_queue *q, unsigned idx, bool wrap, uint64_t *word)
 {
-	return q->busy_desc < q->size && vring_packed_avail(VIO_LOAD_ACQUIRE(&q->ring[q->avail_idx].flags), q->avail_wrap);
+	*word = VIO_LOAD_ACQUIRE((const uint64_t *)&q->ring[idx].len);
+	return vring_packed_avail((uint16_t)(*word >> 48), wrap);
+}
+
+/* n requests came out, or fewer and then rc. */
+static int packed_taken(struct vio_queue *q, unsigned n, int rc)
+{
+	q->nfree -= n;
+	q->inflight += n;
+	q->stats.taken += n;
+	return n ? (int)n : rc == -EBADMSG ? rc : 0;
 }
 
 VIO_INLINE int packed_take(struct vio_queue *q, struct vio_req **r, unsigned n, const bool track, const bool in_order)
 {
-	unsigned i = 0;
-	int rc = 0;
+	struct queue_req **free = q->free + q->nfree;
+	const struct mem_range range = q->range;
+	unsigned limit = q->size - q->busy_desc, i;
+	uint16_t idx = q->avail_idx;
+	bool wrap = q->avail_wrap;
+	uint64_t word;
+	int len = 0;
 
-	while (i < n && packed_ready(q)) {
-		__builtin_prefetch(&q->ring[q->avail_idx + 8u < q->size ? q->avail_idx + 8u : 0]);
-		rc = packed_take_one(q, &r[i], track);
-		if (VIO_UNLIKELY(rc))
+	for (i = 0; i < n && limit && packed_ready(q, idx, wrap, &word); i++) {
+		struct queue_req *s = *--free;
+
+		len = packed_take_one(q, s, idx, word, track, limit, range);
+		if (VIO_UNLIKELY(len < 0))
 			break;
+		r[i] = &s->r;
+		if (track)
+			packed_track_take(q, s);
 		if (in_order)
-			packed_order(q, queue_req(r[i]));
-		i++;
+			packed_order(q, s);
+		limit -= (unsigned)len;
+		packed_advance(q, &idx, &wrap, (unsigned)len);
 	}
-	q->inflight += i;
-	q->stats.taken += i;
-	return i ? (int)i : rc == -EBADMSG ? rc : 0;
+	q->busy_desc = q->size - limit;
+	q->avail_idx = idx;
+	q->avail_wrap = wrap;
+	return packed_taken(q, i, len);
 }
 
 /* A chain as the inflight region kept it. The copies come from outside too: each is checked like a live one. */
-static int packed_resume_one(struct vio_queue *q, uint16_t entry, struct vio_req **r)
+static int packed_resume_one(struct vio_queue *q, uint16_t entry, struct queue_req *s)
 {
 	const struct packed_inflight *t = q->packed_track;
 	unsigned num = VIO_LOAD(&t->desc[entry].num);
-	struct queue_req *s = queue_slot(q);
 	struct chain c = chain_begin(s);
 	uint16_t at = entry, id = 0;
 	int rc = 0;
 
-	for (unsigned i = 0; i < num && !rc; i++) {
+	if (num > q->size - q->busy_desc)
+		return vio__queue_break(q, "inflight region: more descriptors than the ring of %u has", q->size);
+	while (c.steps < num && !rc) {
 		const struct packed_entry e = t->desc[at];
 
 		c.steps++;
 		id = e.id;
 		rc = e.flags & VRING_DESC_F_INDIRECT ? vio__chain_indirect(q, &c, e.addr, e.len, e.flags) :
-						       chain_add(q, &c, e.addr, e.len, e.flags);
+						       vio__chain_add(q, &c, e.addr, e.len, e.flags);
 		at = e.next < q->size ? e.next : 0;
 	}
-	if (!rc && num + q->busy_desc > q->size)
-		rc = vio__queue_break(q, "inflight region: more descriptors than the ring of %u has", q->size);
-	rc = rc ? rc : packed_begin(q, id, num, &s, s);
-	if (rc) {
-		packed_unslot(q, s);
-		return rc;
-	}
-	chain_end(&c);
+	rc = rc ? rc : packed_claim(q, s, id, num);
+	if (rc)
+		return packed_drop(q, s, rc, false);
+	chain_fill(s, c.iov, c.n, c.nout);
 	s->track = entry;
+	s->resumed = true;
 	q->busy_desc += num;
-	*r = &s->r;
 	return 0;
 }
 
 static int packed_resume(struct vio_queue *q, struct vio_req **r, unsigned n)
 {
+	struct queue_req **free = q->free + q->nfree;
 	unsigned i = 0;
 	int rc = 0;
 
-	while (i < n && q->resume.at < q->resume.n) {
-		rc = packed_resume_one(q, q->resume.entry[q->resume.at], &r[i]);
+	for (; i < n && q->resume.at < q->resume.n; i++, q->resume.at++) {
+		struct queue_req *s = *--free;
+
+		rc = packed_resume_one(q, q->resume.entry[q->resume.at], s);
 		if (rc)
 			break;
-		queue_req(r[i])->resumed = true;
+		r[i] = &s->r;
 		if (q->in_order)
-			packed_order(q, queue_req(r[i]));
-		q->resume.at++;
-		i++;
+			packed_order(q, s);
 	}
-	q->inflight += i;
-	q->stats.taken += i;
-	return i ? (int)i : rc == -EBADMSG ? rc : 0;
+	return packed_taken(q, i, rc);
 }
 
 int vio__packed_take(struct vio_queue *q, struct vio_req **r, unsigned n)
 {
-	if (q->track && q->track_n) /* the region knows one batch under way at a time: giving or taking */
+	if (VIO_UNLIKELY(q->track && q->track_n)) /* the region knows one batch under way at a time: giving or taking */
 		vio__packed_flush(q);
 	if (VIO_UNLIKELY(q->resume.at < q->resume.n))
 		return packed_resume(q, r, n);
@@ -215,43 +268,73 @@ void vio__packed_untake(struct vio_queue *q, struct queue_req *s)
 	queue_release(q, s);
 }
 
+/* Where the next used descriptor goes; a local of whoever gives, so that it stays in registers. */
+struct packed_used {
+	uint16_t idx, pending;
+	bool wrap;
+};
+
+VIO_INLINE struct packed_used packed_used_begin(const struct vio_queue *q)
+{
+	return (struct packed_used){ .idx = q->used_idx, .wrap = q->used_wrap, .pending = q->pending };
+}
+
+VIO_INLINE void packed_used_end(struct vio_queue *q, const struct packed_used *u)
+{
+	q->busy_desc -= (unsigned)(uint16_t)(u->pending - q->pending);
+	q->used_idx = u->idx;
+	q->used_wrap = u->wrap;
+	q->pending = u->pending;
+}
+
 /*
  * Writes a used descriptor: length, id and flags are one word. The batch's first
  * is kept back until flush, so that the driver, which reads in order, sees none of
  * the batch before all of it.
  */
-VIO_INLINE void packed_put(struct vio_queue *q, struct queue_req *s, const bool track)
+VIO_INLINE void packed_put(struct vio_queue *q, struct packed_used *u, struct queue_req *s, const bool track)
 {
-	uint16_t flags = (uint16_t)((q->used_wrap ? VRING_AVAIL_BIT | VRING_USED_BIT : 0) |
-				    (s->r.written ? VRING_DESC_F_WRITE : 0));
-	uint64_t word = s->r.written | (uint64_t)s->head << 32 | (uint64_t)flags << 48;
+	uint64_t flags = (u->wrap ? VRING_AVAIL_BIT | VRING_USED_BIT : 0u) | (s->r.written ? VRING_DESC_F_WRITE : 0u);
+	uint64_t word = s->r.written | (uint64_t)s->head << 32 | flags << 48;
 
-	if (!q->pending) {
-		q->published = q->used_idx;
-		q->published_wrap = q->used_wrap;
-		q->first_word = word;
+	if (VIO_LIKELY(u->pending)) {
+		VIO_STORE_RELEASE((uint64_t *)&q->ring[u->idx].len, word);
 	} else {
-		VIO_STORE_RELEASE((uint64_t *)&q->ring[q->used_idx].len, word);
+		q->published = u->idx;
+		q->published_wrap = u->wrap;
+		q->first_word = word;
 	}
 	if (VIO_UNLIKELY(q->dirty))
-		queue_log_ring(q, 16ull * q->used_idx, 16);
-	q->pending += s->ndesc;
-	q->busy_desc -= s->ndesc;
-	packed_advance(q, &q->used_idx, &q->used_wrap, s->ndesc);
+		queue_log_ring(q, 16ull * u->idx, 16);
+	u->pending = (uint16_t)(u->pending + s->ndesc);
+	packed_advance(q, &u->idx, &u->wrap, s->ndesc);
 	if (track)
-		packed_track_give(q, s);
-	queue_release(q, s);
+		packed_track_give(q, s, u->idx, u->wrap);
 }
 
 static void packed_give_ordered(struct vio_queue *q, struct queue_req *s)
 {
+	struct packed_used u = packed_used_begin(q);
+
 	s->done = true;
 	while (q->order[q->order_tail] && q->order[q->order_tail]->done) {
 		s = q->order[q->order_tail];
 		q->order[q->order_tail] = NULL;
 		q->order_tail = (uint16_t)(q->order_tail + 1u == q->size ? 0 : q->order_tail + 1u);
-		packed_put(q, s, q->track);
+		packed_put(q, &u, s, q->track);
+		queue_release(q, s);
 	}
+	packed_used_end(q, &u);
+}
+
+VIO_INLINE void packed_give(struct vio_queue *q, struct vio_req **r, unsigned n, const bool track)
+{
+	struct packed_used u = packed_used_begin(q);
+
+	for (unsigned i = 0; i < n; i++)
+		packed_put(q, &u, queue_req(r[i]), track);
+	packed_used_end(q, &u);
+	queue_release_all(q, r, n);
 }
 
 void vio__packed_give(struct vio_queue *q, struct vio_req **r, unsigned n)
@@ -263,11 +346,9 @@ void vio__packed_give(struct vio_queue *q, struct vio_req **r, unsigned n)
 		for (unsigned i = 0; i < n; i++)
 			packed_give_ordered(q, queue_req(r[i]));
 	else if (VIO_UNLIKELY(q->track != NULL))
-		for (unsigned i = 0; i < n; i++)
-			packed_put(q, queue_req(r[i]), true);
+		packed_give(q, r, n, true);
 	else
-		for (unsigned i = 0; i < n; i++)
-			packed_put(q, queue_req(r[i]), false);
+		packed_give(q, r, n, false);
 	q->inflight -= n;
 	q->starved = false;
 	q->stats.given += n;
@@ -315,7 +396,10 @@ void vio__packed_flush(struct vio_queue *q)
 
 bool vio__packed_waiting(const struct vio_queue *q)
 {
-	return !q->starved && (packed_ready(q) || q->resume.at < q->resume.n);
+	uint64_t word;
+
+	return !q->starved && (q->resume.at < q->resume.n ||
+			       (q->busy_desc < q->size && packed_ready(q, q->avail_idx, q->avail_wrap, &word)));
 }
 
 bool vio__packed_kicks(struct vio_queue *q, bool on)

@@ -211,8 +211,11 @@ const char *vio_queue_errmsg(const struct vio_queue *q)
 
 int vio_queue_save(const struct vio_queue *q, struct vio_queue_state *out)
 {
-	if (q->inflight || q->pending)
-		return vio__fail(EBUSY, "queue: %u requests are in flight and %u given ones not flushed", q->inflight, q->pending);
+	bool flushed = q->packed ? !q->pending : q->published == q->used_idx;
+
+	if (q->inflight || !flushed)
+		return vio__fail(EBUSY, "queue: %u requests are in flight%s", q->inflight,
+				 flushed ? "" : ", and some that were given are not flushed");
 	*out = (struct vio_queue_state){ .avail_idx = q->avail_idx, .used_idx = q->used_idx,
 					 .avail_wrap = q->avail_wrap, .used_wrap = q->used_wrap };
 	return 0;

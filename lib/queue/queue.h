@@ -46,7 +46,7 @@ struct vio_queue {
 	uint16_t avail_idx, used_idx;
 	uint16_t published;	/* split: used_idx as the driver last saw it; packed: the batch's first slot */
 	bool published_wrap;	/* packed */
-	uint16_t pending;	/* given since the last flush; packed: descriptors */
+	uint16_t pending;	/* packed: descriptors given since the last flush */
 	unsigned nfree;
 	unsigned inflight;	/* requests out */
 	unsigned busy_desc;	/* packed: descriptors of those */
@@ -126,20 +126,37 @@ void vio__packed_flush(struct vio_queue *q);
 bool vio__packed_kicks(struct vio_queue *q, bool on);
 bool vio__packed_waiting(const struct vio_queue *q);
 
-/* A free slot; there is one for each descriptor of the ring, so never NULL while busy bits hold. */
-VIO_INLINE struct queue_req *queue_slot(struct vio_queue *q)
+VIO_INLINE struct queue_req *queue_req(struct vio_req *r)
 {
-	return q->free[--q->nfree];
+	return VIO_CONTAINER(r, struct queue_req, r);
 }
 
-VIO_INLINE void queue_release(struct vio_queue *q, struct queue_req *s)
+/* The slot's head or id may be posted again, and its large vector is free. */
+VIO_INLINE void queue_unmark(struct vio_queue *q, struct queue_req *s)
 {
-	if (VIO_UNLIKELY(s->block)) {
+	if (VIO_UNLIKELY(s->block != NULL)) {
 		q->blocks[q->nblocks++] = s->block;
 		s->block = NULL;
 	}
 	q->busy[s->head / 64] &= ~(1ull << (s->head % 64));
+}
+
+/* There is a slot for each descriptor of the ring, so the stack never runs out while busy bits hold. */
+VIO_INLINE void queue_release(struct vio_queue *q, struct queue_req *s)
+{
+	queue_unmark(q, s);
 	q->free[q->nfree++] = s;
+}
+
+VIO_INLINE void queue_release_all(struct vio_queue *q, struct vio_req **r, unsigned n)
+{
+	struct queue_req **free = q->free + q->nfree;
+
+	for (unsigned i = 0; i < n; i++) {
+		queue_unmark(q, queue_req(r[i]));
+		*free++ = queue_req(r[i]);
+	}
+	q->nfree += n;
 }
 
 /* False if the head or id is out already: a guest that posts one twice. */
@@ -153,9 +170,5 @@ VIO_INLINE bool queue_mark_busy(struct vio_queue *q, uint16_t id)
 	return true;
 }
 
-VIO_INLINE struct queue_req *queue_req(struct vio_req *r)
-{
-	return VIO_CONTAINER(r, struct queue_req, r);
-}
 
 #endif

@@ -3,57 +3,88 @@
 #include "queue/chain.h"
 #include "queue/inflight.h"
 
-/* Follows the chain from head. Every descriptor is read once, as two words. */
-VIO_INLINE int split_walk(struct vio_queue *q, struct chain *c, uint16_t head)
+/*
+ * Follows an ordinary chain from head: descriptors to read, then descriptors to
+ * write. Every descriptor is read once, as two words.
+ */
+VIO_INLINE bool split_walk_fast(struct queue_req *s, const struct vring_desc *desc, unsigned size, unsigned head,
+				struct mem_range range)
 {
-	const unsigned size = q->size;
-	unsigned i = head;
+	struct chain_fast c = chain_fast_begin(s, range);
+	const uint64_t *d = (const uint64_t *)&desc[head];
+	uint64_t addr = VIO_LOAD(&d[0]), word = VIO_LOAD(&d[1]);
+	unsigned nout, next;
 
-	for (;;) {
-		const uint64_t *d = (const uint64_t *)&q->desc[i];
-		uint64_t addr = VIO_LOAD(&d[0]), word = VIO_LOAD(&d[1]);
-		unsigned flags = (uint16_t)(word >> 32);
-		int rc;
-
-		c->steps++;
-		if (VIO_UNLIKELY(flags & VRING_DESC_F_INDIRECT))
-			return vio__chain_indirect(q, c, addr, (uint32_t)word, flags);
-		rc = chain_add(q, c, addr, (uint32_t)word, flags);
-		if (VIO_UNLIKELY(rc))
-			return rc;
-		if (!(flags & VRING_DESC_F_NEXT))
-			return 0;
-		i = (unsigned)(word >> 48);
-		if (VIO_UNLIKELY(i >= size || c->steps == size))
-			return vio__queue_break(q, i >= size ? "next %u in a ring of %u" :
-						"a chain from descriptor %u goes round the ring of %u",
-						i >= size ? i : head, size);
+	for (; !(word >> 32 & CHAIN_KIND); addr = VIO_LOAD(&d[0]), word = VIO_LOAD(&d[1])) {
+		next = (unsigned)(word >> 48);
+		if (!chain_fast_add(&c, addr, (uint32_t)word) || VIO_UNLIKELY(next >= size))
+			return false;
+		nout = (unsigned)(c.iov - s->own);
+		if (VIO_UNLIKELY(!(word >> 32 & VRING_DESC_F_NEXT)))
+			goto whole;
+		d = (const uint64_t *)&desc[next];
 	}
+	for (nout = (unsigned)(c.iov - s->own);; addr = VIO_LOAD(&d[0]), word = VIO_LOAD(&d[1])) {
+		next = (unsigned)(word >> 48);
+		if (VIO_UNLIKELY((word >> 32 & CHAIN_KIND) != VRING_DESC_F_WRITE) ||
+		    !chain_fast_add(&c, addr, (uint32_t)word))
+			return false;
+		if (!(word >> 32 & VRING_DESC_F_NEXT))
+			break;
+		if (VIO_UNLIKELY(next >= size))
+			return false;
+		d = (const uint64_t *)&desc[next];
+	}
+whole:
+	chain_fill(s, s->own, (unsigned)(c.iov - s->own), nout);
+	return true;
 }
 
-/* One request by its head: a slot with its vector, or the reason why not. */
-VIO_INLINE int split_take_one(struct vio_queue *q, uint16_t head, struct vio_req **r)
+/* Any chain, and what is wrong with it. */
+static int split_walk(struct vio_queue *q, struct queue_req *s, unsigned head)
 {
-	struct queue_req *s;
-	struct chain c;
+	struct chain c = chain_begin(s);
+	unsigned i = head, flags;
 	int rc;
 
-	if (VIO_UNLIKELY(head >= q->size))
-		return vio__queue_break(q, "head %u in a ring of %u", head, q->size);
+	do {
+		const uint64_t *d = (const uint64_t *)&q->desc[i];
+		uint64_t addr, word;
+
+		if (i >= q->size)
+			return vio__queue_break(q, "next %u in a ring of %u", i, q->size);
+		if (c.steps++ == q->size)
+			return vio__queue_break(q, "the chain from descriptor %u goes round the ring of %u", head, q->size);
+		addr = VIO_LOAD(&d[0]);
+		word = VIO_LOAD(&d[1]);
+		flags = (uint16_t)(word >> 32);
+		rc = flags & VRING_DESC_F_INDIRECT ? vio__chain_indirect(q, &c, addr, (uint32_t)word, flags) :
+						     vio__chain_add(q, &c, addr, (uint32_t)word, flags);
+		i = (unsigned)(word >> 48);
+	} while (!rc && (flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT)) == VRING_DESC_F_NEXT);
+	if (!rc)
+		chain_fill(s, c.iov, c.n, c.nout);
+	return rc;
+}
+
+/* One request by its head, into the slot s; or the reason why not, and s is as free as it was. */
+VIO_INLINE int split_take_one(struct vio_queue *q, const struct vring_desc *desc, unsigned size, struct queue_req *s,
+			      unsigned head, struct mem_range range)
+{
+	int rc;
+
+	if (VIO_UNLIKELY(head >= size))
+		return vio__queue_break(q, "head %u in a ring of %u", head, size);
 	if (VIO_UNLIKELY(!queue_mark_busy(q, head)))
 		return vio__queue_break(q, "head %u was posted again while it is in flight", head);
-	s = queue_slot(q);
-	s->head = head;
+	s->head = (uint16_t)head;
 	s->resumed = false;
-	c = chain_begin(s);
-	rc = split_walk(q, &c, head);
-	if (VIO_UNLIKELY(rc)) {
-		queue_release(q, s);
-		return rc;
-	}
-	chain_end(&c);
-	*r = &s->r;
-	return 0;
+	if (VIO_LIKELY(split_walk_fast(s, desc, size, head, range)))
+		return 0;
+	rc = split_walk(q, s, head);
+	if (rc)
+		queue_unmark(q, s);
+	return rc;
 }
 
 VIO_INLINE void split_order(struct vio_queue *q, struct queue_req *s)
@@ -62,51 +93,66 @@ VIO_INLINE void split_order(struct vio_queue *q, struct queue_req *s)
 	q->order[q->order_head++ & q->mask] = s;
 }
 
+/* n requests came out, or fewer and then rc. */
+static int split_taken(struct vio_queue *q, unsigned n, int rc)
+{
+	q->nfree -= n;
+	q->inflight += n;
+	q->stats.taken += n;
+	return n ? (int)n : rc == -EBADMSG ? rc : 0;
+}
+
 VIO_INLINE int split_take(struct vio_queue *q, struct vio_req **r, unsigned n, const bool track, const bool in_order)
 {
-	unsigned ready = (uint16_t)(VIO_LOAD_ACQUIRE(&q->avail->idx) - q->avail_idx), i;
-	const uint16_t idx = q->avail_idx;
+	const struct vring_desc *desc = q->desc;
+	const struct mem_range range = q->range;
+	const struct vring_avail *avail = q->avail;
+	const unsigned size = q->size;
+	struct queue_req **free = q->free + q->nfree;
+	const unsigned idx = q->avail_idx, mask = q->mask, ready = (uint16_t)(VIO_LOAD_ACQUIRE(&avail->idx) - idx);
+	unsigned i;
 	int rc = 0;
 
 	if (VIO_UNLIKELY(ready > q->size))
 		return vio__queue_break(q, "avail idx is %u ahead in a ring of %u", ready, q->size);
 	n = VIO_MIN(n, ready);
 	for (i = 0; i < n; i++) /* all heads are asked for before the first is waited for */
-		__builtin_prefetch(&q->desc[VIO_LOAD(&q->avail->ring[(idx + i) & q->mask]) & q->mask]);
+		__builtin_prefetch(&desc[VIO_LOAD(&avail->ring[(idx + i) & mask]) & mask]);
 	for (i = 0; i < n; i++) {
-		rc = split_take_one(q, VIO_LOAD(&q->avail->ring[(idx + i) & q->mask]), &r[i]);
+		struct queue_req *s = *--free;
+
+		rc = split_take_one(q, desc, size, s, VIO_LOAD(&avail->ring[(idx + i) & mask]), range);
 		if (VIO_UNLIKELY(rc))
 			break;
+		r[i] = &s->r;
 		if (track)
-			split_track_take(q, queue_req(r[i])->head);
+			split_track_take(q, s->head);
 		if (in_order)
-			split_order(q, queue_req(r[i]));
+			split_order(q, s);
 	}
 	q->avail_idx = (uint16_t)(idx + i);
-	q->inflight += i;
-	q->stats.taken += i;
-	return i ? (int)i : rc == -EBADMSG ? rc : 0;
+	return split_taken(q, i, rc);
 }
 
 /* What was in flight when the last server died: by its heads, which the region kept. */
 static int split_resume(struct vio_queue *q, struct vio_req **r, unsigned n)
 {
+	struct queue_req **free = q->free + q->nfree;
 	unsigned i = 0;
 	int rc = 0;
 
-	while (i < n && q->resume.at < q->resume.n && !rc) {
-		rc = split_take_one(q, q->resume.entry[q->resume.at], &r[i]);
+	for (; i < n && q->resume.at < q->resume.n; i++, q->resume.at++) {
+		struct queue_req *s = *--free;
+
+		rc = split_take_one(q, q->desc, q->size, s, q->resume.entry[q->resume.at], q->range);
 		if (rc)
 			break;
-		queue_req(r[i])->resumed = true;
+		s->resumed = true;
+		r[i] = &s->r;
 		if (q->in_order)
-			split_order(q, queue_req(r[i]));
-		q->resume.at++;
-		i++;
+			split_order(q, s);
 	}
-	q->inflight += i;
-	q->stats.taken += i;
-	return i ? (int)i : rc == -EBADMSG ? rc : 0;
+	return split_taken(q, i, rc);
 }
 
 int vio__split_take(struct vio_queue *q, struct vio_req **r, unsigned n)
@@ -139,16 +185,15 @@ void vio__split_untake(struct vio_queue *q, struct queue_req *s)
 }
 
 /* One used element, id and length in one store. */
-VIO_INLINE void split_put(struct vio_queue *q, struct queue_req *s, const bool track)
+VIO_INLINE void split_put(struct vio_queue *q, unsigned idx, struct queue_req *s, const bool track)
 {
-	unsigned at = q->used_idx++ & q->mask;
+	unsigned at = idx & q->mask;
 
 	VIO_STORE((uint64_t *)&q->used->ring[at], s->head | (uint64_t)s->r.written << 32);
 	if (track)
 		split_track_give(q, s->head);
 	if (VIO_UNLIKELY(q->dirty))
 		queue_log_ring(q, offsetof(struct vring_used, ring) + 8ull * at, 8);
-	queue_release(q, s);
 }
 
 /* In order: what was given waits until all that was taken before it has been given too. */
@@ -157,9 +202,19 @@ static void split_give_ordered(struct vio_queue *q, struct queue_req *s)
 	s->done = true;
 	while (q->order_tail != q->order_head && q->order[q->order_tail & q->mask]->done) {
 		s = q->order[q->order_tail++ & q->mask];
-		split_put(q, s, q->track);
-		q->pending++;
+		split_put(q, q->used_idx++, s, q->track);
+		queue_release(q, s);
 	}
+}
+
+VIO_INLINE void split_give(struct vio_queue *q, struct vio_req **r, unsigned n, const bool track)
+{
+	const unsigned idx = q->used_idx;
+
+	for (unsigned i = 0; i < n; i++)
+		split_put(q, idx + i, queue_req(r[i]), track);
+	q->used_idx = (uint16_t)(idx + n);
+	queue_release_all(q, r, n);
 }
 
 void vio__split_give(struct vio_queue *q, struct vio_req **r, unsigned n)
@@ -167,18 +222,13 @@ void vio__split_give(struct vio_queue *q, struct vio_req **r, unsigned n)
 	if (VIO_UNLIKELY(q->dirty))
 		for (unsigned i = 0; i < n; i++)
 			vio__queue_log(q, r[i]);
-	if (VIO_UNLIKELY(q->in_order)) {
+	if (VIO_UNLIKELY(q->in_order))
 		for (unsigned i = 0; i < n; i++)
 			split_give_ordered(q, queue_req(r[i]));
-	} else if (VIO_UNLIKELY(q->track != NULL)) {
-		for (unsigned i = 0; i < n; i++)
-			split_put(q, queue_req(r[i]), true);
-		q->pending += n;
-	} else {
-		for (unsigned i = 0; i < n; i++)
-			split_put(q, queue_req(r[i]), false);
-		q->pending += n;
-	}
+	else if (VIO_UNLIKELY(q->track != NULL))
+		split_give(q, r, n, true);
+	else
+		split_give(q, r, n, false);
 	q->inflight -= n;
 	q->starved = false;
 	q->stats.given += n;
@@ -197,7 +247,7 @@ void vio__split_flush(struct vio_queue *q)
 {
 	uint16_t old = q->published;
 
-	if (!q->pending)
+	if (old == q->used_idx)
 		return;
 	VIO_STORE_RELEASE(&q->used->idx, q->used_idx);
 	if (VIO_UNLIKELY(q->dirty))
@@ -205,7 +255,6 @@ void vio__split_flush(struct vio_queue *q)
 	if (q->track)
 		split_track_flush(q);
 	q->published = q->used_idx;
-	q->pending = 0;
 	if (!split_wants(q, old, q->used_idx)) {
 		q->stats.suppressed++;
 		return;

@@ -43,12 +43,12 @@ VIO_INLINE uint64_t vring_used_bytes(uint32_t size)
 
 VIO_INLINE bool vring_packed_avail(uint16_t flags, bool wrap)
 {
-	return !!(flags & VRING_AVAIL_BIT) == wrap && !!(flags & VRING_USED_BIT) != wrap;
+	return (flags & (VRING_AVAIL_BIT | VRING_USED_BIT)) == (wrap ? VRING_AVAIL_BIT : VRING_USED_BIT);
 }
 
 VIO_INLINE bool vring_packed_used(uint16_t flags, bool wrap)
 {
-	return !!(flags & VRING_AVAIL_BIT) == wrap && !!(flags & VRING_USED_BIT) == wrap;
+	return (flags & (VRING_AVAIL_BIT | VRING_USED_BIT)) == (wrap ? VRING_AVAIL_BIT | VRING_USED_BIT : 0);
 }
 
 #endif
