@@ -85,6 +85,59 @@ static void a_closed_eventfds_number_is_not_written_to(void **state)
 	close(r.fd[1]);
 }
 
+static unsigned bell_run(struct vio_task *t, unsigned budget)
+{
+	struct ringer *r = t->poller_private[3];
+
+	(void)budget;
+	if (!r->n)
+		return 0;
+	vio_poller_signal(r->p, r->fd[0]);
+	vio_task_del(r->p, t);
+	assert_int_equal(event_read(r->fd[0]), 1);
+	r->n = 0;
+	return 1;
+}
+
+static bool bell_arm(struct vio_task *t, bool on)
+{
+	(void)t, (void)on;
+	return false;
+}
+
+static void a_deleted_tasks_signals_have_left(void **state)
+{
+	struct ringer r = { .p = poller_from(state), .fd = { event_fd(), -1 }, .n = 1 };
+	struct vio_task t = { .run = bell_run, .arm = bell_arm, .poller_private[3] = &r };
+
+	vio_task_add(r.p, &t);
+	assert_int_equal(vio_poller_wait(r.p, -1), 1);
+	assert_int_equal(r.n, 0);
+	close(r.fd[0]);
+}
+
+static void see_signal(struct vio_msg *m)
+{
+	struct ringer *r = (struct ringer *)m;
+
+	assert_int_equal(event_read(r->fd[0]), 1);
+	r->n = 0;
+}
+
+/* The next callback of any kind may close the eventfd. */
+static void a_callback_finds_that_earlier_signals_have_left(void **state)
+{
+	struct ringer r = { .m.fn = ringer_ring, .p = poller_from(state), .fd = { event_fd(), -1 }, .n = 1 };
+
+	vio_poller_post(r.p, &r.m);
+	assert_int_equal(vio_poller_wait(r.p, -1), 1);
+	r.m.fn = see_signal;
+	vio_poller_post(r.p, &r.m);
+	assert_int_equal(vio_poller_wait(r.p, -1), 1);
+	assert_int_equal(r.n, 0);
+	close(r.fd[0]);
+}
+
 static void a_full_eventfd_holds_nobody_up(void **state)
 {
 	struct ringer r = {
@@ -107,6 +160,8 @@ int main(void)
 		BOTH(more_signals_than_entries_all_arrive),
 		BOTH(a_signal_leaves_with_the_next_call_at_the_latest),
 		BOTH(a_closed_eventfds_number_is_not_written_to),
+		BOTH(a_deleted_tasks_signals_have_left),
+		BOTH(a_callback_finds_that_earlier_signals_have_left),
 		BOTH(a_full_eventfd_holds_nobody_up),
 	};
 

@@ -31,7 +31,7 @@ struct vio_poller;
 enum vio_poll_mode {
 	VIO_POLL_EVENT,		/* sleep as soon as there is nothing to do */
 	VIO_POLL_BUSY,		/* never sleep, never ask a guest for a kick: one core, best latency */
-	VIO_POLL_ADAPTIVE,	/* spin for spin_ns after the last work, then as EVENT */
+	VIO_POLL_ADAPTIVE,	/* wait spins for spin_ns after the last work, then as EVENT; run does not spin */
 };
 
 enum vio_poll_engine {
@@ -60,7 +60,8 @@ VIO_API void vio_poller_free(struct vio_poller *p);
 /* The engine in use, never AUTO. */
 VIO_API enum vio_poll_engine vio_poller_engine(const struct vio_poller *p);
 
-/* Readable when run has work to do. For a foreign loop; belongs to the poller. */
+/* Readable when run has work to do, at first too. For a foreign loop; belongs to the poller. First asked for
+ * by the thread that runs the poller, or before it runs. -errno. */
 VIO_API int vio_poller_fd(const struct vio_poller *p);
 
 /*
@@ -73,7 +74,8 @@ VIO_API int vio_poller_run(struct vio_poller *p, unsigned budget);
 /*
  * Runs until something was done or `ms` milliseconds have passed (-1: no limit);
  * sleeps as the mode allows. Returns how much was done, 0 at the time-out or after
- * vio_poller_wake, or -errno. A signal ends the sleep with 0.
+ * vio_poller_wake, or -errno. A signal ends the sleep with 0. In EVENT mode what it
+ * leaves of interrupts is sent by the next call, with its sleep; so call it in a loop.
  */
 VIO_API int vio_poller_wait(struct vio_poller *p, int ms);
 

@@ -63,6 +63,7 @@ unsigned poll_bell_answer(struct vio_poller *p)
 	if (why & BELL_WAKE)
 		p->ended = true;
 	for (m = why & BELL_POST ? bell_posted(p) : NULL; m; m = next, done++) {
+		poll_signals_leave(p);
 		next = m->next;
 		m->fn(m);
 	}

@@ -77,7 +77,7 @@ static unsigned epoll_deliver(struct vio_poller *p, struct epoll *e)
 	unsigned done = 0;
 
 	for (unsigned i = 0; i < e->n; i++)
-		done += poll_slot_ready(e->ev[i].data.ptr, e->ev[i].events);
+		done += poll_slot_ready(p, e->ev[i].data.ptr, e->ev[i].events);
 	e->n = 0;
 	while ((slot = e->deleted)) {
 		e->deleted = slot->next;

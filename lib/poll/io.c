@@ -24,8 +24,7 @@ void vio_poller_signal(struct vio_poller *p, int eventfd)
 
 void vio_poller_close(struct vio_poller *p, int eventfd)
 {
-	if (p->stats.passes) /* before the first pass nothing was submitted, and must not be */
-		p->engine->flush(p, POLL_FLUSH_ALL);
+	poll_signals_leave(p);
 	close(eventfd);
 }
 

@@ -54,6 +54,7 @@ struct vio_poller {
 	bool running;			       /* inside run or wait */
 	bool foreign;			       /* someone waits for epfd */
 	bool ended;			       /* vio_poller_wake was called */
+	bool signalled;			       /* a signal is queued and not submitted */
 	enum vio_poll_mode mode;
 	unsigned task_patience; /* passes without work before a task sleeps while others work */
 	unsigned idle;		/* passes in a row that found nothing */
@@ -89,6 +90,16 @@ VIO_INLINE void poll_outside(struct vio_poller *p)
 		poll_bell_ring(p, BELL_POKE);
 }
 
+/*
+ * A signal that is queued names its eventfd by number. Whoever may close one, that is
+ * any callback but a task's run, finds that all have left.
+ */
+VIO_INLINE void poll_signals_leave(struct vio_poller *p)
+{
+	if (VIO_UNLIKELY(p->signalled))
+		p->engine->flush(p, POLL_FLUSH_ALL);
+}
+
 /* timer.c */
 int poll_timer_open(struct vio_poller *p);
 unsigned poll_timer_fire(struct vio_poller *p);
@@ -101,7 +112,7 @@ bool poll_tasks_sleep(struct vio_poller *p); /* true: some stay awake, for there
 
 /* watch.c */
 int poll_watch_internal(struct vio_poller *p, struct vio_watch *w);
-unsigned poll_slot_ready(struct poll_slot *slot, uint32_t events);
+unsigned poll_slot_ready(struct vio_poller *p, struct poll_slot *slot, uint32_t events);
 void poll_slot_put(struct vio_poller *p, struct poll_slot *slot);
 /* f for each slot with a watch, until one fails. */
 int poll_slots_each(struct vio_poller *p, int (*f)(struct vio_poller *p, struct poll_slot *slot));

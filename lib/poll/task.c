@@ -69,6 +69,7 @@ void vio_task_del(struct vio_poller *p, struct vio_task *t)
 	t->poller_state = 0;
 	if (p->task_now == t)
 		p->task_now = NULL;
+	poll_signals_leave(p); /* its own, before its eventfd is closed */
 }
 
 void vio_task_wake(struct vio_poller *p, struct vio_task *t)

@@ -131,6 +131,7 @@ unsigned poll_timer_fire(struct vio_poller *p)
 
 	while ((t = p->timers) && t->at <= vio_poller_now(p)) {
 		vio_timer_cancel(p, t);
+		poll_signals_leave(p);
 		t->fire(t);
 		done++;
 	}

@@ -74,7 +74,7 @@ static void uring_enter(struct vio_poller *p)
 
 	if (!u->started)
 		uring_start(p);
-	u->urgent = false;
+	u->urgent = p->signalled = false;
 	p->stats.syscalls++;
 	io_uring_submit_and_get_events(&u->ring);
 }
@@ -128,7 +128,7 @@ static int uring_sleep(struct vio_poller *p, uint64_t ns)
 	if (!u->started)
 		uring_start(p);
 	uring_prepare(p);
-	u->urgent = false;
+	u->urgent = p->signalled = false;
 	p->stats.syscalls++;
 	p->stats.sleeps++;
 	rc = io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, ns == UINT64_MAX ? NULL : &ts, NULL);

@@ -94,6 +94,7 @@ bool poll_uring_signal(struct vio_poller *p, int eventfd)
 	io_uring_prep_write(sqe, eventfd, &one, sizeof(one), 0);
 	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 	uring_tag(sqe, NULL, URING_NOTHING);
+	p->signalled = true;
 	return true;
 }
 

@@ -89,7 +89,7 @@ unsigned poll_uring_polled(struct vio_poller *p, struct poll_slot *slot, int res
 	unsigned done;
 
 	slot->armed = more;
-	done = poll_slot_ready(slot, res < 0 ? EPOLLERR : (uint32_t)res);
+	done = poll_slot_ready(p, slot, res < 0 ? EPOLLERR : (uint32_t)res);
 	if (!slot->armed && slot->watch)
 		uring_watch_queue(uring_of(p), slot);
 	if (!slot->watch)

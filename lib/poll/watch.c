@@ -50,10 +50,12 @@ void poll_slot_put(struct vio_poller *p, struct poll_slot *slot)
 	p->slots_free = slot;
 }
 
-unsigned poll_slot_ready(struct poll_slot *slot, uint32_t events)
+unsigned poll_slot_ready(struct vio_poller *p, struct poll_slot *slot, uint32_t events)
 {
 	if (!slot->watch)
 		return 0; /* deleted; the event was on its way */
+	if (!slot->internal)
+		poll_signals_leave(p);
 	slot->busy = true;
 	slot->watch->ready(slot->watch, events);
 	slot->busy = false;

@@ -98,7 +98,8 @@ VIO_API void vio_io_submit(struct vio_poller *p, struct vio_io *io);
 /*
  * An eventfd's 8-byte write, with the pass's other submissions in EVENT mode, at
  * once otherwise. The eventfd should be O_NONBLOCK: a full one then costs nothing
- * and loses nothing, for its reader has not come yet.
+ * and loses nothing, for its reader has not come yet. It names eventfd by number and
+ * has left when a watch, timer or post is told next, and when a task was deleted.
  */
 VIO_API void vio_poller_signal(struct vio_poller *p, int eventfd);
 
