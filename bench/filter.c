@@ -10,7 +10,8 @@
 #include <virtio-offload/impl/backend.h>
 
 #define LAYERS 4u
-#define ROUNDS 20000u /* a slice: some milliseconds */
+#define ROUNDS 40u
+#define BATCHES 500u /* a round: some tens of microseconds */
 
 static unsigned char data[DRIVE_BATCH * 512];
 
@@ -39,14 +40,19 @@ static const struct vio_backend_type pass_type = {
 	.reap = pass_reap,
 };
 
-/* ns a request */
+/* ns a request, in the best round of a slice: rounds are short enough that most are not interrupted. */
 static double slice(void *ctx)
 {
-	double start = pairs_now();
+	double best = 1, start, end = pairs_now();
 
-	for (unsigned i = 0; i < ROUNDS; i++)
-		drive_batch(ctx, VIO_OP_READ);
-	return (pairs_now() - start) * 1e9 / (ROUNDS * DRIVE_BATCH);
+	for (unsigned k = 0; k < ROUNDS; k++) {
+		start = end;
+		for (unsigned i = 0; i < BATCHES; i++)
+			drive_batch(ctx, VIO_OP_READ);
+		end = pairs_now();
+		best = end - start < best ? end - start : best;
+	}
+	return best * 1e9 / (BATCHES * DRIVE_BATCH);
 }
 
 static struct vio_backend *build(const struct vio_backend_type *type, const char *arg)
