@@ -8,6 +8,12 @@
 #define LOOP_MS 1000000ull
 /* The clock is read once in so many passes that found nothing. */
 #define LOOP_CLOCK_EVERY 32
+/*
+ * So many passes that found nothing are made before a sleep, some microseconds in
+ * all: about what the sleep and the wake-up would cost. A busy peer's next batch
+ * comes within that time, and then neither is paid for.
+ */
+#define LOOP_GRACE 64
 
 /* Up before down: what the kernel has finished, then what has to be done next. */
 static unsigned loop_pass(struct vio_poller *p, unsigned budget)
@@ -68,7 +74,7 @@ static bool loop_spins(struct vio_poller *p)
 	if (!p->idle++ && p->mode == VIO_POLL_ADAPTIVE)
 		p->idle_since = vio_poller_now(p);
 	if (p->mode == VIO_POLL_EVENT)
-		return false;
+		return p->idle < LOOP_GRACE;
 	if (p->mode == VIO_POLL_BUSY || p->idle % LOOP_CLOCK_EVERY)
 		return true;
 	return vio_poller_now(p) - p->idle_since < p->spin_ns;
