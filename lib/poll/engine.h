@@ -41,6 +41,9 @@ struct poll_engine {
 	void (*quiet)(struct vio_poller *p);
 	void (*announce)(struct vio_poller *p, bool work);
 
+	/* Nothing waits to be submitted or to complete, and a pass costs no system call. NULL: never. */
+	bool (*calm)(const struct vio_poller *p);
+
 	void (*submit)(struct vio_poller *p, struct vio_io *io);
 	/* False: cannot now, write it yourself. */
 	bool (*signal)(struct vio_poller *p, int eventfd);

@@ -9,9 +9,10 @@
 /* The clock is read once in so many passes that found nothing. */
 #define LOOP_CLOCK_EVERY 32
 /*
- * So many passes that found nothing are made before a sleep, some microseconds in
- * all: about what the sleep and the wake-up would cost. A busy peer's next batch
- * comes within that time, and then neither is paid for.
+ * So many passes that found nothing are made before a sleep while tasks are awake,
+ * some microseconds in all: about what the sleep and the wake-up would cost. A busy
+ * peer's next batch comes within that time, and then neither is paid for. With I/O
+ * under way the sleep comes at once, for it submits and waits in one call.
  */
 #define LOOP_GRACE 64
 
@@ -74,7 +75,7 @@ static bool loop_spins(struct vio_poller *p)
 	if (!p->idle++ && p->mode == VIO_POLL_ADAPTIVE)
 		p->idle_since = vio_poller_now(p);
 	if (p->mode == VIO_POLL_EVENT)
-		return p->idle < LOOP_GRACE;
+		return p->idle < LOOP_GRACE && p->tasks && p->engine->calm && p->engine->calm(p);
 	if (p->mode == VIO_POLL_BUSY || p->idle % LOOP_CLOCK_EVERY)
 		return true;
 	return vio_poller_now(p) - p->idle_since < p->spin_ns;

@@ -136,6 +136,13 @@ static int uring_sleep(struct vio_poller *p, uint64_t ns)
 	return rc >= 0 || rc == -EAGAIN || rc == -EBUSY ? 0 : rc;
 }
 
+static bool uring_calm(const struct vio_poller *p)
+{
+	const struct uring *u = uring_of(p);
+
+	return !u->inflight && !u->todo && !io_uring_sq_ready(&u->ring);
+}
+
 static unsigned uring_dispatch(struct vio_poller *p, uint64_t user_data, int res, unsigned flags)
 {
 	void *ptr = (void *)(uintptr_t)(user_data & ~(uint64_t)(URING_TAGS - 1));
@@ -194,6 +201,7 @@ const struct poll_engine poll_uring = {
 	.flush = uring_flush,
 	.collect = uring_collect,
 	.sleep = uring_sleep,
+	.calm = uring_calm,
 	.expose = poll_uring_expose,
 	.quiet = poll_uring_quiet,
 	.announce = poll_uring_announce,

@@ -184,12 +184,13 @@ void vio__split_untake(struct vio_queue *q, struct queue_req *s)
 	queue_release(q, s);
 }
 
-/* One used element, id and length in one store. */
+/* One used element; the driver looks at it once idx has passed it. */
 VIO_INLINE void split_put(struct vio_queue *q, unsigned idx, struct queue_req *s, const bool track)
 {
 	unsigned at = idx & q->mask;
 
-	VIO_STORE((uint64_t *)&q->used->ring[at], s->head | (uint64_t)s->r.written << 32);
+	VIO_STORE(&q->used->ring[at].id, s->head);
+	VIO_STORE(&q->used->ring[at].len, s->r.written);
 	if (track)
 		split_track_give(q, s->head);
 	if (VIO_UNLIKELY(q->dirty))
