@@ -142,10 +142,8 @@ static void run(const char *figure, bool packed, double floor)
 		serve(s, i);
 	}
 	qsort(s->cycles, BURSTS, sizeof(*s->cycles), compare);
-	printf("{\"figure\":\"%s\",\"value\":%.1f,\"unit\":\"TSC cycles\",\"ours\":%.1f,\"peer\":null,\"pairs\":%u,"
-	       "\"spread\":[%.1f,%.1f],\"floor\":%g}\n",
-	       figure, s->cycles[BURSTS / 10] / (double)BURST, s->cycles[BURSTS / 10] / (double)BURST, BURSTS,
-	       s->cycles[BURSTS / 100] / (double)BURST, s->cycles[BURSTS / 2] / (double)BURST, floor);
+	printf("{\"figure\":\"%s\",\"value\":%.1f,\"unit\":\"cycles\",\"p50\":%.1f,\"floor\":%g}\n", figure,
+	       s->cycles[BURSTS / 10] / (double)BURST, s->cycles[BURSTS / 2] / (double)BURST, floor);
 	vio_queue_free(s->q);
 	vio_mem_free(s->mem);
 	free(s);
