@@ -4,14 +4,14 @@
 . "$(dirname "$0")/lib/harness.bash"
 harness "$1"
 
-# Each image is served twice: as the filter shows it, and raw for the guest's own dm-crypt.
+# Each image is served twice: as the filter shows it, and raw for the guest's own dm-crypt. The guest uses one at a time.
 sectors=(512 4096)
 args=() devices=()
 head -c 64 /dev/urandom >"$work/key"
 for sector in "${sectors[@]}"; do
 	truncate -s 64M "$work/$sector.raw"
-	args+=(--socket "$work/filter$sector" --disk "file:$work/$sector.raw | crypt:keyfile=$work/key,sector=$sector")
-	args+=(--socket "$work/plain$sector" --disk "file:$work/$sector.raw")
+	args+=(--socket "$work/filter$sector" --disk "file:$work/$sector.raw,lock=off | crypt:keyfile=$work/key,sector=$sector")
+	args+=(--socket "$work/plain$sector" --disk "file:$work/$sector.raw,lock=off")
 	devices+=("$(disk_args "filter$sector" 1)" "$(disk_args "plain$sector" 1)")
 done
 server_start "${args[@]}"

@@ -5,7 +5,7 @@ killed_under_load() {
 	local times=$1
 	shift
 	truncate -s 256M "$work/a.raw"
-	killed_start slow
+	killed_start swift
 	guest_parts=(fio)
 	guest_run "$(disk_args a 2 "$@")" < <(
 		echo "times=$times properties='$*'"
