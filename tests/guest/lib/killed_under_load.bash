@@ -17,7 +17,7 @@ killed_under_load() {
 # A slow server holds many requests that it has taken when it dies; a swift one dies between write and answer.
 killed_start() {
 	local stack="file:$work/a.raw"
-	[ "$1" = swift ] || stack+=" | fault:error=delay,delay=100"
+	[ "$1" = swift ] || stack+=" | fault:error=delay,delay=100,once=off"
 	server_start --socket "$work/a" --disk "$stack" --queues 2
 }
 
