@@ -9,7 +9,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(__file__) + "/python")
-from serving import MIB, Scratch, Server, check, copy, front_end, image
+from serving import MIB, Scratch, Server, check, copy, front_end, greet, image
 
 SET_FEATURES, SET_OWNER, SET_MEM_TABLE = 2, 3, 5
 SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE, GET_VRING_BASE, SET_VRING_KICK, SET_VRING_CALL = 8, 9, 10, 11, 12, 13
@@ -49,6 +49,7 @@ with Scratch():
     with Server("--socket", "a", "--disk", "file:a.raw", "--socket", "b", "--disk", "file:b.raw", ready=2) as server:
         with front_end("a") as peer:
             plug_in(peer, memory, kick, call)
+            greet(peer)  # its answer says that all of the above has been done
             guest = mmap.mmap(memory, SIZE)
             struct.pack_into("<HHH", guest, 4096, 0, 1, 0)  # avail: one request, made of descriptor 0
             guest.close()
