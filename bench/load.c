@@ -76,7 +76,10 @@ static void pattern_fill(uint64_t *w, uint64_t offset, size_t bytes)
 		w[i] = (offset + 8 * i) ^ 0x5851f42d4c957f2dull;
 }
 
-__attribute__((optimize("O3"))) static bool pattern_ok(const uint64_t *w, uint64_t offset, size_t bytes)
+#ifndef __clang__ /* which makes a vector loop of it anyway */
+__attribute__((optimize("O3")))
+#endif
+static bool pattern_ok(const uint64_t *w, uint64_t offset, size_t bytes)
 {
 	uint64_t wrong = 0;
 
