@@ -436,6 +436,7 @@ static void a_reset_stops_the_rings_and_they_start_anew(void **state)
 			assert_int_equal(front_ack_u64(&f, VU_SET_STATUS, 0), 0);
 		else
 			assert_int_equal(front_ack(&f, VU_RESET_DEVICE, NULL, 0, NULL, 0), 0);
+		assert_int_equal(front_ack_state(&f, VU_SET_VRING_ENABLE, 0, 0), 0); /* as QEMU does */
 		guest_post(&q, 0, false, 1);
 		guest_kick(&q);
 		assert_true(unserved(&f, &q));
