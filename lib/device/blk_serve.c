@@ -32,7 +32,7 @@ static int blk_cut_header(struct blk_scratch *s, struct vio_req *r, struct virti
 
 	if (blk_gather(h, left, r->buf, r->nout) < left)
 		return -1;
-	for (; r->buf[i].iov_len <= left && left; i++)
+	for (; left && r->buf[i].iov_len <= left; i++)
 		left -= (uint32_t)r->buf[i].iov_len;
 	if (left) {
 		s->head_cut = true;
