@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The dirty log of a live migration. Its length is the bound of every write to it. */
-#include "base/base.h"
+#include "mem/map.h"
 
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -14,6 +14,7 @@ struct vio_dirty {
 	uint64_t size;		/* bytes of the log */
 	char *map;
 	size_t map_size;
+	int guard;		/* slot in the SIGBUS guard, or -1: the log can be shrunk as memory can */
 };
 
 static int dirty_check(int fd, uint64_t fd_offset, uint64_t size)
@@ -48,6 +49,7 @@ int vio_dirty_new(struct vio_dirty **out, int fd, uint64_t fd_offset, uint64_t s
 		free(d);
 		return vio__fail(errno, "dirty log: cannot map %llu bytes: %m", (unsigned long long)size);
 	}
+	d->guard = vio__guard_add(d->map, d->map_size);
 	d->bits = (uint8_t *)d->map + skip;
 	*out = d;
 	return 0;
@@ -57,6 +59,7 @@ void vio_dirty_free(struct vio_dirty *d)
 {
 	if (!d)
 		return;
+	vio__guard_del(d->guard);
 	munmap(d->map, d->map_size);
 	free(d);
 }
