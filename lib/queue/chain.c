@@ -53,7 +53,7 @@ int vio__chain_add(struct vio_queue *q, struct chain *c, uint64_t addr, uint32_t
 }
 
 static int chain_table(struct vio_queue *q, const struct chain *c, uint64_t addr, uint32_t len, unsigned flags,
-		       const struct vring_desc **table)
+		       const char **table)
 {
 	if (!(q->features & VIO_BIT(VIRTIO_RING_F_INDIRECT_DESC)))
 		return vio__queue_break(q, "an indirect descriptor, but VIRTIO_F_INDIRECT_DESC was not negotiated");
@@ -86,20 +86,33 @@ static int chain_indirect_one(struct vio_queue *q, struct chain *c, uint64_t add
 	return vio__chain_add(q, c, addr, (uint32_t)word, flags);
 }
 
+/* A table may lie at any address (2.7.5.3 asks for no alignment), so no plain loads. */
+static void chain_load(const char *at, uint64_t *addr, uint64_t *word)
+{
+	memcpy(addr, at, sizeof(*addr));
+	memcpy(word, at + sizeof(*addr), sizeof(*word));
+	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* the copies are what counts from here on */
+}
+
 int vio__chain_indirect(struct vio_queue *q, struct chain *c, uint64_t addr, uint32_t len, unsigned flags)
 {
-	const struct vring_desc *table = NULL;
+	const unsigned most = q->size + q->max_segments; /* empty ones count too */
+	const char *table = NULL;
 	unsigned count = len / 16, i = 0, steps = 0;
 	int rc = chain_table(q, c, addr, len, flags, &table);
 
 	while (!rc && i < count) {
-		uint64_t at = VIO_LOAD(&table[i].addr);
-		uint64_t word = VIO_LOAD((const uint64_t *)&table[i].len);
-		/* A split descriptor ends in flags, next; a packed one in id, flags. */
-		unsigned f = (uint16_t)(word >> (q->packed ? 48 : 32)), next = chain_next(q, i, count, f, word);
+		uint64_t at, word;
+		unsigned f, next;
 
-		if (++steps > count)
-			return vio__queue_break(q, "an indirect table of %u descriptors goes in circles", count);
+		chain_load(table + 16ull * i, &at, &word);
+		/* A split descriptor ends in flags, next; a packed one in id, flags. */
+		f = (uint16_t)(word >> (q->packed ? 48 : 32));
+		next = chain_next(q, i, count, f, word);
+		if (++steps > VIO_MIN(count, most))
+			return vio__queue_break(q, steps > count ? "an indirect table of %u descriptors goes in circles" :
+						"a chain in an indirect table has more than %u descriptors",
+						VIO_MIN(count, most));
 		rc = chain_indirect_one(q, c, at, word, f, next, count);
 		i = next;
 	}
