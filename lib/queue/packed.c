@@ -152,7 +152,8 @@ VIO_INLINE int packed_take(struct vio_queue *q, struct vio_req **r, unsigned n, 
 {
 	struct queue_req **free = q->free + q->nfree;
 	const struct mem_range range = q->range;
-	unsigned limit = q->size - q->busy_desc, i;
+	const unsigned unused = q->size - q->pending; /* given ones that are not flushed still fill the ring */
+	unsigned limit = unused - q->busy_desc, i;
 	uint16_t idx = q->avail_idx;
 	bool wrap = q->avail_wrap;
 	uint64_t word;
@@ -172,7 +173,7 @@ VIO_INLINE int packed_take(struct vio_queue *q, struct vio_req **r, unsigned n, 
 		limit -= (unsigned)len;
 		packed_advance(q, &idx, &wrap, (unsigned)len);
 	}
-	q->busy_desc = q->size - limit;
+	q->busy_desc = unused - limit;
 	q->avail_idx = idx;
 	q->avail_wrap = wrap;
 	return packed_taken(q, i, len);
@@ -399,7 +400,7 @@ bool vio__packed_waiting(const struct vio_queue *q)
 	uint64_t word;
 
 	return !q->starved && (q->resume.at < q->resume.n ||
-			       (q->busy_desc < q->size && packed_ready(q, q->avail_idx, q->avail_wrap, &word)));
+			       (q->busy_desc + q->pending < q->size && packed_ready(q, q->avail_idx, q->avail_wrap, &word)));
 }
 
 bool vio__packed_kicks(struct vio_queue *q, bool on)

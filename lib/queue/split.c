@@ -113,8 +113,10 @@ VIO_INLINE int split_take(struct vio_queue *q, struct vio_req **r, unsigned n, c
 	unsigned i;
 	int rc = 0;
 
-	if (VIO_UNLIKELY(ready > q->size))
-		return vio__queue_break(q, "avail idx is %u ahead in a ring of %u", ready, q->size);
+	/* What the driver has not seen used, given ones that are not flushed among them, still fills the ring. */
+	if (VIO_UNLIKELY(ready > size - (uint16_t)(idx - q->published)))
+		return vio__queue_break(q, "avail idx is %u ahead of used idx in a ring of %u",
+					ready + (uint16_t)(idx - q->published), size);
 	n = VIO_MIN(n, ready);
 	for (i = 0; i < n; i++) /* all heads are asked for before the first is waited for */
 		__builtin_prefetch(&desc[VIO_LOAD(&avail->ring[(idx + i) & mask]) & mask]);
