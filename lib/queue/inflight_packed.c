@@ -148,6 +148,27 @@ static void packed_clear_free(struct vio_queue *q)
 	}
 }
 
+/*
+ * A batch that the driver never saw is marked used but for its first descriptor. The
+ * order of giving may be another this time, so the driver must not come upon the marks.
+ */
+static void packed_unuse(struct vio_queue *q, unsigned total)
+{
+	unsigned at = q->used_idx;
+	bool wrap = q->used_wrap;
+
+	for (; total; total--) {
+		uint16_t flags = VIO_LOAD(&q->ring[at].flags);
+
+		if (vring_packed_used(flags, wrap))
+			VIO_STORE(&q->ring[at].flags, (uint16_t)(flags ^ VRING_USED_BIT));
+		if (++at == q->size) {
+			at = 0;
+			wrap = !wrap;
+		}
+	}
+}
+
 /* Collects the chains in flight; the ring's next descriptor to take follows from their lengths. */
 static int packed_collect(struct vio_queue *q)
 {
@@ -164,6 +185,7 @@ static int packed_collect(struct vio_queue *q)
 			return vio__fail(EINVAL, "inflight region: chains of %u descriptors in a ring of %u", total, q->size);
 		q->resume.entry[q->resume.n++] = (uint16_t)i;
 	}
+	packed_unuse(q, total);
 	total += q->used_idx;
 	q->avail_wrap = q->used_wrap ^ (total >= q->size);
 	q->avail_idx = (uint16_t)(total >= q->size ? total - q->size : total);

@@ -188,16 +188,20 @@ static int packed_resume_one(struct vio_queue *q, uint16_t entry, struct queue_r
 	uint16_t at = entry, id = 0;
 	int rc = 0;
 
-	if (num > q->size - q->busy_desc)
-		return vio__queue_break(q, "inflight region: more descriptors than the ring of %u has", q->size);
+	if (!num || num > q->size - q->busy_desc) /* anew: the region may have changed since it was opened */
+		return vio__queue_break(q, "inflight region: a chain of %u descriptors, and %u others, in a ring of %u",
+					num, q->busy_desc, q->size);
 	while (c.steps < num && !rc) {
-		const struct packed_entry e = t->desc[at];
+		uint64_t addr = VIO_LOAD(&t->desc[at].addr);
+		uint32_t len = VIO_LOAD(&t->desc[at].len);
+		uint16_t flags = VIO_LOAD(&t->desc[at].flags);
 
 		c.steps++;
-		id = e.id;
-		rc = e.flags & VRING_DESC_F_INDIRECT ? vio__chain_indirect(q, &c, e.addr, e.len, e.flags) :
-						       vio__chain_add(q, &c, e.addr, e.len, e.flags);
-		at = e.next < q->size ? e.next : 0;
+		id = VIO_LOAD(&t->desc[at].id);
+		rc = flags & VRING_DESC_F_INDIRECT ? vio__chain_indirect(q, &c, addr, len, flags) :
+						     vio__chain_add(q, &c, addr, len, flags);
+		at = VIO_LOAD(&t->desc[at].next);
+		at = at < q->size ? at : 0;
 	}
 	rc = rc ? rc : packed_claim(q, s, id, num);
 	if (rc)
