@@ -386,6 +386,8 @@ void vio__packed_flush(struct vio_queue *q)
 	if (!q->pending)
 		return;
 	VIO_STORE_RELEASE((uint64_t *)&q->ring[q->published].len, q->first_word);
+	if (VIO_UNLIKELY(q->dirty))
+		queue_log_ring(q, 16ull * q->published, 16);
 	if (q->track)
 		packed_track_flush(q);
 	wants = packed_wants(q);
@@ -414,6 +416,8 @@ bool vio__packed_kicks(struct vio_queue *q, bool on)
 	uint32_t word = q->avail_idx | (uint32_t)q->avail_wrap << 15 | (uint32_t)flags << 16;
 
 	VIO_STORE((uint32_t *)q->device_event, word);
+	if (VIO_UNLIKELY(q->dirty))
+		vio_dirty_mark(q->dirty, vio_mem_guest(q->mem, q->device_event), sizeof(word));
 	if (!on)
 		return false;
 	vio__full_barrier(); /* our wish first, then the driver's descriptor: it does the reverse */

@@ -281,6 +281,10 @@ bool vio__split_kicks(struct vio_queue *q, bool on)
 		VIO_STORE(event, on ? q->avail_idx : (uint16_t)(q->avail_idx - 1));
 	else
 		VIO_STORE(&q->used->flags, on ? 0 : VRING_USED_F_NO_NOTIFY);
+	if (VIO_UNLIKELY(q->dirty)) {
+		queue_log_ring(q, offsetof(struct vring_used, flags), 2);
+		queue_log_ring(q, (uint64_t)((char *)event - (char *)q->used), 2);
+	}
 	if (!on)
 		return false;
 	vio__full_barrier(); /* our wish first, then the driver's idx: it does the reverse */
