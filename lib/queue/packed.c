@@ -426,6 +426,8 @@ bool vio__packed_kicks(struct vio_queue *q, bool on)
 
 int vio__packed_init(struct vio_queue *q, const struct vio_queue_opts *o)
 {
+	int rc;
+
 	if (o->desc % 16 || o->driver % 4 || o->device % 4)
 		return vio__fail(EINVAL, "queue: packed ring at %#llx, %#llx, %#llx; the parts must be aligned to 16, 4 and 4",
 				 (unsigned long long)o->desc, (unsigned long long)o->driver, (unsigned long long)o->device);
@@ -436,6 +438,9 @@ int vio__packed_init(struct vio_queue *q, const struct vio_queue_opts *o)
 		return vio__fail(EINVAL, "queue: the %s of %u entries at %#llx is not guest memory",
 				 !q->ring ? "packed descriptor ring" : "event suppression structure", q->size,
 				 (unsigned long long)(!q->ring ? o->desc : !q->driver_event ? o->driver : o->device));
+	if ((uintptr_t)q->ring % 16 || (uintptr_t)q->driver_event % 4 || (uintptr_t)q->device_event % 4)
+		return vio__fail(EINVAL, "queue: the memory of the ring at %#llx is mapped at an odd address",
+				 (unsigned long long)o->desc);
 	q->avail_wrap = q->used_wrap = true;
 	if (o->state) {
 		q->avail_idx = o->state->avail_idx;
@@ -446,9 +451,9 @@ int vio__packed_init(struct vio_queue *q, const struct vio_queue_opts *o)
 	if (q->avail_idx >= q->size || q->used_idx >= q->size)
 		return vio__fail(EINVAL, "queue: state has avail %u and used %u in a packed ring of %u", q->avail_idx,
 				 q->used_idx, q->size);
-	if (q->track)
-		return packed_track_open(q, o->inflight_size);
-	if (q->avail_idx != q->used_idx || q->avail_wrap != q->used_wrap)
+	if (q->track && (rc = packed_track_open(q, o->inflight_size)))
+		return rc;
+	if (!q->resume.n && (q->avail_idx != q->used_idx || q->avail_wrap != q->used_wrap))
 		return vio__fail(EINVAL, "queue: state has avail %u and used %u, which leaves requests that nobody knows",
 				 q->avail_idx, q->used_idx);
 	return 0;

@@ -67,6 +67,8 @@ static int queue_check(const struct vio_queue_opts *o)
 	if (o->max_segments && (o->max_segments < QUEUE_INLINE_SEGMENTS || o->max_segments > UINT16_MAX))
 		return vio__fail(EINVAL, "queue: max_segments %u, expected %u to %u", o->max_segments,
 				 QUEUE_INLINE_SEGMENTS, UINT16_MAX);
+	if ((uintptr_t)o->inflight % 8)
+		return vio__fail(EINVAL, "queue: the inflight region is not aligned to 8 bytes");
 	if (o->state && (o->state->avail_wrap > 1 || o->state->used_wrap > 1 || o->state->reserved[0] || o->state->reserved[1]))
 		return vio__fail(EINVAL, "queue: a state with wrap counters %u and %u, expected 0 or 1",
 				 o->state->avail_wrap, o->state->used_wrap);

@@ -303,6 +303,9 @@ static int split_map(struct vio_queue *q, const struct vio_queue_opts *o)
 		return vio__fail(EINVAL, "queue: the %s of %u entries at %#llx is not guest memory",
 				 !q->desc ? "descriptor table" : !q->avail ? "avail ring" : "used ring", q->size,
 				 (unsigned long long)(!q->desc ? o->desc : !q->avail ? o->driver : o->device));
+	if ((uintptr_t)q->desc % 16 || (uintptr_t)q->avail % 2 || (uintptr_t)q->used % 4)
+		return vio__fail(EINVAL, "queue: the memory of the ring at %#llx is mapped at an odd address",
+				 (unsigned long long)o->desc);
 	return 0;
 }
 
