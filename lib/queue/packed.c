@@ -264,6 +264,8 @@ void vio__packed_untake(struct vio_queue *q, struct queue_req *s)
 		q->order_head = (uint16_t)(q->order_head ? q->order_head - 1u : q->size - 1u);
 		q->order[q->order_head] = NULL;
 	}
+	if (q->track && q->track_n) /* as in take */
+		vio__packed_flush(q);
 	if (!s->resumed) {
 		packed_retreat(q, &q->avail_idx, &q->avail_wrap, s->ndesc);
 		if (q->track)

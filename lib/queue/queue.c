@@ -29,7 +29,7 @@ int vio__queue_break(struct vio_queue *q, const char *fmt, ...)
 /* One allocation for all requests, and one, touched only when needed, for the large vectors. */
 static int queue_alloc(struct vio_queue *q, const struct vio_queue_opts *o)
 {
-	size_t scratch = (o->scratch + 15u) & ~15u;
+	size_t scratch = ((size_t)o->scratch + 15) & ~(size_t)15;
 	size_t stride = sizeof(struct queue_req) + scratch + QUEUE_INLINE_SEGMENTS * sizeof(struct iovec);
 	unsigned blocks = VIO_MIN(q->size, QUEUE_MAX_BLOCKS);
 
@@ -160,6 +160,7 @@ void vio_queue_untake(struct vio_queue *q, struct vio_req **r, unsigned n)
 {
 	q->inflight -= n;
 	q->stats.taken -= n;
+	q->starved = false;
 	while (n--) {
 		struct queue_req *s = queue_req(r[n]);
 
