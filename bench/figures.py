@@ -207,15 +207,19 @@ def driver_packed(bench, _effort):
     return program("driver.packed.ns", bench, "driver")
 
 
+def count_calls(trace):
+    with open(trace) as f:
+        return sum(int(line.split()[0]) for line in f
+                   if line.split()[:1] and line.split()[0].isdigit() and not line.rstrip().endswith("total"))
+
+
 def calls_during(bench, make, requests):
     """System calls of a server's whole life in which it served that many requests."""
     trace = bench.path("strace")
     server = make(["strace", "-f", "-c", "-U", "calls,name", "-o", trace])
     load(bench, server, requests=requests, qd=32)
     server.stop()
-    with open(trace) as f:
-        return sum(int(line.split()[0]) for line in f
-                   if line.split()[:1] and line.split()[0].isdigit() and not line.rstrip().endswith("total"))
+    return count_calls(trace)
 
 
 def syscalls(name, bench, effort, make):
@@ -238,8 +242,22 @@ def syscalls_event(bench, effort):
 
 @figure("blk.syscalls.busy", "calls/IO", most=0)
 def syscalls_busy(bench, effort):
-    return syscalls("blk.syscalls.busy", bench, effort,
-                    lambda prefix: ours(bench, "ours", f"ram:{RAM}", poll="busy", prefix=prefix))
+    """In the midst of a load: where none are made, watching for them slows nothing down."""
+    trace = bench.path("strace")
+    server = ours(bench, "ours", f"ram:{RAM}", poll="busy")
+    command = ["taskset", "-c", str(CLIENT_CORE), bench.program("bench", "load"), "--socket", server.sock,
+               "--qd", "32", "--seconds", str(effort.slice + 3)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as client:
+        time.sleep(1)
+        try:
+            subprocess.run(["timeout", "-s", "INT", str(effort.slice), "strace", "-f", "-c", "-U", "calls,name", "-o",
+                            trace, "-p", str(server.pid())], check=False, stderr=subprocess.DEVNULL)
+        except FileNotFoundError as e:
+            raise Missing("strace is not installed") from e
+        rate = json.loads(client.communicate()[0])["iops"]
+    server.stop()
+    value = count_calls(trace) / (rate * effort.slice)
+    return result("blk.syscalls.busy", value, ours=value)
 
 
 def allocations(path):

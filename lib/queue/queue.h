@@ -41,11 +41,13 @@ struct vio_queue {
 	/* Hot: read or written every batch. */
 	uint16_t size, mask;	/* mask: split only */
 	bool packed, event_idx, in_order;
+	bool kicks_off;
 	bool starved;		/* take stopped for want of a large vector; until the next give */
 	bool avail_wrap, used_wrap;
 	uint16_t avail_idx, used_idx;
 	uint16_t published;	/* split: used_idx as the driver last saw it; packed: the batch's first slot */
 	bool published_wrap;	/* packed */
+	uint16_t parked;	/* split, event-idx: where the event lies while kicks are off */
 	uint16_t pending;	/* packed: descriptors given since the last flush */
 	unsigned nfree;
 	unsigned inflight;	/* requests out */

@@ -102,6 +102,20 @@ static int split_taken(struct vio_queue *q, unsigned n, int rc)
 	return n ? (int)n : rc == -EBADMSG ? rc : 0;
 }
 
+VIO_INLINE uint16_t *split_event(const struct vio_queue *q)
+{
+	return (uint16_t *)&q->used->ring[q->size];
+}
+
+/* No kicks under event-idx: the event lies so far ahead that it is moved on before the driver gets there. */
+#define SPLIT_PARK 0x4000u
+
+static void split_park(struct vio_queue *q)
+{
+	q->parked = (uint16_t)(q->avail_idx + 2 * SPLIT_PARK);
+	VIO_STORE(split_event(q), q->parked);
+}
+
 VIO_INLINE int split_take(struct vio_queue *q, struct vio_req **r, unsigned n, const bool track, const bool in_order)
 {
 	const struct vring_desc *desc = q->desc;
@@ -133,6 +147,8 @@ VIO_INLINE int split_take(struct vio_queue *q, struct vio_req **r, unsigned n, c
 			split_order(q, s);
 	}
 	q->avail_idx = (uint16_t)(idx + i);
+	if (q->kicks_off && q->event_idx && VIO_UNLIKELY((uint16_t)(q->parked - q->avail_idx) < SPLIT_PARK))
+		split_park(q);
 	return split_taken(q, i, rc);
 }
 
@@ -274,17 +290,13 @@ bool vio__split_waiting(const struct vio_queue *q)
 
 bool vio__split_kicks(struct vio_queue *q, bool on)
 {
-	uint16_t *event = (uint16_t *)&q->used->ring[q->size];
-
-	if (q->event_idx)
-		/* Off: an index just passed is half the number space away from the driver's next. */
-		VIO_STORE(event, on ? q->avail_idx : (uint16_t)(q->avail_idx - 1));
+	q->kicks_off = !on;
+	if (on && q->event_idx)
+		VIO_STORE(split_event(q), q->avail_idx);
+	else if (q->event_idx)
+		split_park(q);
 	else
 		VIO_STORE(&q->used->flags, on ? 0 : VRING_USED_F_NO_NOTIFY);
-	if (VIO_UNLIKELY(q->dirty)) {
-		queue_log_ring(q, offsetof(struct vring_used, flags), 2);
-		queue_log_ring(q, (uint64_t)((char *)event - (char *)q->used), 2);
-	}
 	if (!on)
 		return false;
 	vio__full_barrier(); /* our wish first, then the driver's idx: it does the reverse */
