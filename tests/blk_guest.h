@@ -7,6 +7,7 @@
 
 #include <virtio-offload.h>
 
+#include <errno.h>
 #include <linux/virtio_blk.h>
 
 struct blk_guest {
