@@ -25,7 +25,7 @@ struct stub {
 	struct vio_queue *q;
 	char *base;
 	uint16_t next; /* split: chain to post; packed: slot */
-	bool wrap;
+	bool packed, wrap;
 	uint32_t cycles[BURSTS];
 };
 
@@ -90,6 +90,56 @@ static void packed_post(struct stub *s)
 		}
 }
 
+/* The ring's one descriptor of chain i, and behind it the table that Linux drivers use for most requests. */
+#define TABLES 0x8000u
+
+static void table_post(struct stub *s, unsigned i)
+{
+	struct vring_desc *t = (struct vring_desc *)(s->base + TABLES + i * 64);
+
+	for (unsigned k = 0; k < 3; k++) {
+		uint16_t flags = (uint16_t)((k < 2 ? VRING_DESC_F_NEXT : 0) | (k ? VRING_DESC_F_WRITE : 0));
+		uint64_t addr;
+		uint32_t len;
+
+		part(i, k, &addr, &len);
+		if (s->packed)
+			((struct vring_packed_desc *)t)[k] = (struct vring_packed_desc){ .addr = addr, .len = len, .flags = flags };
+		else
+			t[k] = (struct vring_desc){ .addr = addr, .len = len, .flags = flags, .next = (uint16_t)(k + 1) };
+	}
+}
+
+static void split_post_indirect(struct stub *s)
+{
+	struct vring_desc *desc = (struct vring_desc *)(s->base + RING);
+	struct vring_avail *avail = (struct vring_avail *)(s->base + DRIVER);
+
+	for (unsigned i = 0; i < BURST; i++, s->next++) {
+		table_post(s, i);
+		desc[i] = (struct vring_desc){ .addr = TABLES + i * 64, .len = 48, .flags = VRING_DESC_F_INDIRECT };
+		avail->ring[s->next % SIZE] = (uint16_t)i;
+	}
+	__atomic_store_n(&avail->idx, s->next, __ATOMIC_RELEASE);
+}
+
+static void packed_post_indirect(struct stub *s)
+{
+	struct vring_packed_desc *ring = (struct vring_packed_desc *)(s->base + RING);
+
+	for (unsigned i = 0; i < BURST; i++) {
+		uint16_t flags = (uint16_t)(VRING_DESC_F_INDIRECT | (s->wrap ? VRING_AVAIL_BIT : VRING_USED_BIT));
+
+		table_post(s, i);
+		ring[s->next] = (struct vring_packed_desc){ .addr = TABLES + i * 64, .len = 48, .id = (uint16_t)i };
+		__atomic_store_n(&ring[s->next].flags, flags, __ATOMIC_RELEASE);
+		if (++s->next == SIZE) {
+			s->next = 0;
+			s->wrap = !s->wrap;
+		}
+	}
+}
+
 static void serve(struct stub *s, unsigned burst)
 {
 	struct vio_req *r[BURST];
@@ -117,16 +167,18 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void run(const char *figure, bool packed, double floor)
+static void run(const char *figure, bool packed, void (*post)(struct stub *), double floor)
 {
 	struct stub *s = calloc(1, sizeof(*s));
 	VIO_OPTS(vio_queue_opts, o, .size = SIZE, .desc = RING, .driver = DRIVER, .device = DEVICE,
-		 .features = VIO_BIT(VIRTIO_F_VERSION_1) | (packed ? VIO_BIT(VIRTIO_F_RING_PACKED) : 0));
+		 .features = VIO_BIT(VIRTIO_F_VERSION_1) | VIO_BIT(VIRTIO_RING_F_INDIRECT_DESC) |
+			     (packed ? VIO_BIT(VIRTIO_F_RING_PACKED) : 0));
 
 	if (!s)
 		exit(1);
 	check(vio_mem_alloc(&s->mem, 0, DATA + BURST * 8192));
 	s->base = vio_mem_ptr(s->mem, 0, 1);
+	s->packed = packed;
 	s->wrap = true;
 	o.mem = s->mem;
 	check(vio_queue_new(&s->q, &o));
@@ -135,10 +187,7 @@ static void run(const char *figure, bool packed, double floor)
 	else
 		((struct vring_avail *)(s->base + DRIVER))->flags = VRING_AVAIL_F_NO_INTERRUPT;
 	for (unsigned i = 0; i < BURSTS; i++) {
-		if (packed)
-			packed_post(s);
-		else
-			split_post(s);
+		post(s);
 		serve(s, i);
 	}
 	qsort(s->cycles, BURSTS, sizeof(*s->cycles), compare);
@@ -151,7 +200,9 @@ static void run(const char *figure, bool packed, double floor)
 
 int main(void)
 {
-	run("queue.split.cycles", false, 60);
-	run("queue.packed.cycles", true, 45);
+	run("queue.split.cycles", false, split_post, 60);
+	run("queue.packed.cycles", true, packed_post, 45);
+	run("queue.split.indirect", false, split_post_indirect, 60);
+	run("queue.packed.indirect", true, packed_post_indirect, 45);
 	return 0;
 }

@@ -55,7 +55,7 @@ int vio__chain_add(struct vio_queue *q, struct chain *c, uint64_t addr, uint32_t
 static int chain_table(struct vio_queue *q, const struct chain *c, uint64_t addr, uint32_t len, unsigned flags,
 		       const char **table)
 {
-	if (!(q->features & VIO_BIT(VIRTIO_RING_F_INDIRECT_DESC)))
+	if (!q->indirect)
 		return vio__queue_break(q, "an indirect descriptor, but VIRTIO_F_INDIRECT_DESC was not negotiated");
 	if (flags & VRING_DESC_F_NEXT || (q->packed && c->steps > 1))
 		return vio__queue_break(q, "an indirect descriptor that is part of a longer chain");

@@ -4,8 +4,8 @@
  * nothing here looks at guest memory.
  *
  * A format walks each chain with struct chain_fast, which the compiler keeps in
- * registers and which gives up at anything unusual: another region, an indirect
- * table, a long chain, a mistake. The walk then starts anew with struct chain, which
+ * registers and which gives up at anything unusual: another region, a long chain, a
+ * mistake. The walk then starts anew with struct chain, which
  * knows all of that and says what is wrong. Nothing of the first walk is kept, so no
  * fact is ever taken from two looks at the same descriptor.
  */
@@ -35,6 +35,16 @@ VIO_INLINE bool chain_fast_add(struct chain_fast *c, uint64_t addr, uint32_t len
 		return false;
 	*c->iov++ = (struct iovec){ c->ptr + off, len };
 	return true;
+}
+
+/* An indirect table in that region, in whole descriptors and on a word boundary; NULL: start anew the slow way. */
+VIO_INLINE const uint64_t *chain_fast_table(const struct chain_fast *c, uint64_t addr, uint32_t len)
+{
+	uint64_t off = addr - c->guest;
+
+	if (off >= c->size || (uint64_t)len - 1 >= c->size - off || len % 16 || (uintptr_t)(c->ptr + off) % 8)
+		return NULL;
+	return (const uint64_t *)(c->ptr + off);
 }
 
 #define CHAIN_KIND (VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT)

@@ -85,6 +85,7 @@ static int queue_init(struct vio_queue *q, const struct vio_queue_opts *o)
 	q->packed = o->features & VIO_BIT(VIRTIO_F_RING_PACKED);
 	q->event_idx = o->features & VIO_BIT(VIRTIO_RING_F_EVENT_IDX);
 	q->in_order = o->features & VIO_BIT(VIRTIO_F_IN_ORDER);
+	q->indirect = o->features & VIO_BIT(VIRTIO_RING_F_INDIRECT_DESC);
 	q->max_segments = o->max_segments ? o->max_segments : VIO_MAX(VIO_MIN(o->size, 1024), 256) + 8;
 	q->notify = o->notify;
 	q->notify_ctx = o->notify_ctx;

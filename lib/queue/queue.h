@@ -40,7 +40,7 @@ struct queue_resume {
 struct vio_queue {
 	/* Hot: read or written every batch. */
 	uint16_t size, mask;	/* mask: split only */
-	bool packed, event_idx, in_order;
+	bool packed, event_idx, in_order, indirect;
 	bool kicks_off;
 	bool starved;		/* take stopped for want of a large vector; until the next give */
 	bool avail_wrap, used_wrap;

@@ -4,17 +4,26 @@
 #include "queue/inflight.h"
 
 /*
- * Follows an ordinary chain from head: descriptors to read, then descriptors to
- * write. Every descriptor is read once, as two words.
+ * Follows an ordinary chain from head, or the indirect table there: descriptors to
+ * read, then descriptors to write. Every descriptor is read once, as two words.
  */
 VIO_INLINE bool split_walk_fast(struct queue_req *s, const struct vring_desc *desc, unsigned size, unsigned head,
-				struct mem_range range)
+				struct mem_range range, const bool indirect)
 {
 	struct chain_fast c = chain_fast_begin(s, range);
 	const uint64_t *d = (const uint64_t *)&desc[head];
 	uint64_t addr = VIO_LOAD(&d[0]), word = VIO_LOAD(&d[1]);
 	unsigned nout, next;
 
+	if (word >> 32 & VRING_DESC_F_INDIRECT) {
+		d = indirect && !(word >> 32 & VRING_DESC_F_NEXT) ? chain_fast_table(&c, addr, (uint32_t)word) : NULL;
+		if (VIO_UNLIKELY(!d))
+			return false;
+		desc = (const struct vring_desc *)d;
+		size = (uint32_t)word / 16;
+		addr = VIO_LOAD(&d[0]);
+		word = VIO_LOAD(&d[1]);
+	}
 	for (; !(word >> 32 & CHAIN_KIND); addr = VIO_LOAD(&d[0]), word = VIO_LOAD(&d[1])) {
 		next = (unsigned)(word >> 48);
 		if (!chain_fast_add(&c, addr, (uint32_t)word) || VIO_UNLIKELY(next >= size))
@@ -79,7 +88,7 @@ VIO_INLINE int split_take_one(struct vio_queue *q, const struct vring_desc *desc
 		return vio__queue_break(q, "head %u was posted again while it is in flight", head);
 	s->head = (uint16_t)head;
 	s->resumed = false;
-	if (VIO_LIKELY(split_walk_fast(s, desc, size, head, range)))
+	if (VIO_LIKELY(split_walk_fast(s, desc, size, head, range, q->indirect)))
 		return 0;
 	rc = split_walk(q, s, head);
 	if (rc)
