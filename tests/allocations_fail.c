@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+/*
+ * Each allocation on the way to a queue, a map, a device, a lane or a stack fails in
+ * turn: -ENOMEM, a sentence, NULL, and (what the sanitizer tells) nothing leaked.
+ * The sources are compiled in here, over allocators that can fail.
+ */
+#include "base/base.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+static unsigned allocations_left = ~0u;
+
+static bool allocation_fails(void)
+{
+	return allocations_left != ~0u && allocations_left-- == 0;
+}
+
+#define malloc(n) (allocation_fails() ? NULL : malloc(n))
+#define calloc(n, size) (allocation_fails() ? NULL : calloc(n, size))
+#define aligned_alloc(align, n) (allocation_fails() ? NULL : aligned_alloc(align, n))
+#define strdup(s) (allocation_fails() ? NULL : strdup(s))
+#define mmap(...) (allocation_fails() ? (errno = ENOMEM, MAP_FAILED) : mmap(__VA_ARGS__))
+
+#include "backend/lane.c"
+#include "backend/ram.c"
+#include "backend/scope.c"
+#include "backend/stack.c"
+#include "base/arg.c"
+#include "device/dev.c"
+#include "mem/dirty.c"
+#include "mem/map.c"
+#include "mem/mem.c"
+#include "queue/inflight.c"
+#include "queue/queue.c"
+
+#include "queue_pair.h"
+#include "queue/inflight.h"
+
+#include <virtio-offload.h>
+
+static struct ring_guest guest;
+static struct vio_backend *store;
+static struct vio_poller *poller;
+static _Alignas(64) char region[4096];
+
+static int make_mem(void **out)
+{
+	return vio_mem_alloc((struct vio_mem **)out, 0, 4096);
+}
+
+static int make_more_mem(void **out)
+{
+	static char bytes[64];
+	const struct vio_mem_region r = { .guest = 0, .size = 64, .ptr = bytes, .fd = -1 };
+
+	return vio_mem_add((struct vio_mem **)out, guest.mem, &r, NULL);
+}
+
+static void end_mem(void *made)
+{
+	vio_mem_free(made);
+}
+
+static int make_queue(void **out)
+{
+	struct vio_queue_opts o = rg_opts(&guest);
+	struct split_inflight *t = (void *)region;
+
+	memset(region, 0, sizeof(region));
+	t->version = 1; /* and something in flight, whose order must be found */
+	t->size = 16;
+	t->desc[3].inflight = t->desc[5].inflight = 1;
+	o.inflight = region;
+	o.inflight_size = sizeof(region);
+	return vio_queue_new((struct vio_queue **)out, &o);
+}
+
+static void end_queue(void *made)
+{
+	vio_queue_free(made);
+}
+
+static int make_dev(void **out)
+{
+	return vio_dev_new((struct vio_dev **)out, vio_dev_blk(), store, "serial=x,queues=3");
+}
+
+static void end_dev(void *made)
+{
+	vio_dev_free(made);
+}
+
+static int make_lane(void **out)
+{
+	return vio_lane_new((struct vio_lane **)out, store, poller, NULL);
+}
+
+static void end_lane(void *made)
+{
+	vio_lane_free(made);
+}
+
+static int make_stack(void **out)
+{
+	return vio_backend_parse((struct vio_backend **)out, NULL, "ram:64K | offset:start=512,size=1K");
+}
+
+static void end_stack(void *made)
+{
+	vio_backend_free(made);
+}
+
+/* The first allocation fails, then only the second, and so on until all is well. */
+static void each_fails(const char *what, int (*make)(void **out), void (*end)(void *made))
+{
+	unsigned n = 0;
+
+	for (;; n++) {
+		void *made = &n;
+		int rc;
+
+		allocations_left = n;
+		rc = make(&made);
+		allocations_left = ~0u;
+		if (!rc) {
+			end(made);
+			break;
+		}
+		if (rc != -ENOMEM || made)
+			fail_msg("%s, allocation %u: %d, \"%s\"", what, n, rc, vio_errmsg());
+	}
+	print_message("%s: %u allocations\n", what, n);
+	assert_true(n > 0);
+}
+
+static void every_constructor_says_so(void **state)
+{
+	(void)state;
+	ok(rg_open(&guest, V1, 16));
+	ok(vio_poller_new(&poller, NULL));
+	ok(vio_backend_parse(&store, NULL, "ram:64K"));
+	each_fails("memory", make_mem, end_mem);
+	each_fails("one more region", make_more_mem, end_mem);
+	each_fails("a queue", make_queue, end_queue);
+	each_fails("a device", make_dev, end_dev);
+	each_fails("a lane", make_lane, end_lane);
+	each_fails("a stack", make_stack, end_stack);
+	vio_backend_free(store);
+	vio_poller_free(poller);
+	rg_close(&guest);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_constructor_says_so),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
