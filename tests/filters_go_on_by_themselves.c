@@ -39,7 +39,7 @@ static void sleeping_until_done(const char *filters, enum vio_op op, unsigned n,
 {
 	static unsigned char buf[65536];
 	struct stack s;
-	struct reaper me = { .task = { reaper_run, reaper_arm }, .s = &s, .left = n };
+	struct reaper me = { .task = { .run = reaper_run, .arm = reaper_arm }, .s = &s, .left = n };
 
 	stack_up(&s, filters, 8 << 20);
 	vio_task_add(s.poller, &me.task);
