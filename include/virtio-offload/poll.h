@@ -54,7 +54,8 @@ struct vio_poller_opts {
 /* -ENOSYS or -EPERM when the engine asked for is refused by the kernel, -EINVAL for a bad option. */
 VIO_API int vio_poller_new(struct vio_poller **p, const struct vio_poller_opts *opts);
 
-/* All devices, lanes and transports on it must have been freed. */
+/* All devices, lanes and transports on it must have been freed, and no other thread may still be inside
+ * vio_poller_wake or vio_poller_post: that its call has had its effect does not mean that it has returned. */
 VIO_API void vio_poller_free(struct vio_poller *p);
 
 /* The engine in use, never AUTO. */
