@@ -132,6 +132,10 @@ static int uring_sleep(struct vio_poller *p, uint64_t ns)
 	p->stats.syscalls++;
 	p->stats.sleeps++;
 	rc = io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, ns == UINT64_MAX ? NULL : &ts, NULL);
+#ifdef VIO__TSAN /* holds a signal's handler back until a call that it knows, and the ring's wait is none */
+	if (rc == -EINTR)
+		usleep(0);
+#endif
 	/* Out of memory for the moment, or completions that wait to be seen first. */
 	return rc >= 0 || rc == -EAGAIN || rc == -EBUSY ? 0 : rc;
 }
