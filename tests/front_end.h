@@ -121,24 +121,28 @@ static inline void front_memory(struct front *f)
 	assert_true(f->mem != MAP_FAILED);
 }
 
-/* A device without a transport: blk over RAM, on one poller. */
-static inline void front_device(struct front *f, const char *arg)
+/* A device without a transport: blk over a stack, on one poller. */
+static inline void front_device_over(struct front *f, const char *stack, const char *arg)
 {
 	VIO_OPTS(vio_poller_opts, po, .log = front_log, .log_ctx = f);
 
 	*f = (struct front){ .s = -1, .memfd = -1 };
 	assert_int_equal(vio_poller_new(&f->p, &po), 0);
-	assert_int_equal(vio_backend_parse(&f->b, NULL, "ram:4M"), 0);
+	assert_int_equal(vio_backend_parse(&f->b, NULL, stack), 0);
 	if (vio_dev_new(&f->d, vio_dev_blk(), f->b, arg))
 		fail_msg("%s", vio_errmsg());
 }
 
-/* The same with a server at one end of a socketpair and the front end at the other. */
-static inline void front_serve(struct front *f, const char *arg, struct vio_vhost_user_opts *o)
+static inline void front_device(struct front *f, const char *arg)
+{
+	front_device_over(f, "ram:4M", arg);
+}
+
+/* A server of f's device at one end of a socketpair, and the front end at the other. */
+static inline void front_attach(struct front *f, struct vio_vhost_user_opts *o)
 {
 	int s[2];
 
-	front_device(f, arg);
 	front_memory(f);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s), 0);
 	f->s = s[0];
@@ -147,6 +151,12 @@ static inline void front_serve(struct front *f, const char *arg, struct vio_vhos
 	o->ctx = f;
 	if (vio_vhost_user_new(&f->t, f->p, f->d, o))
 		fail_msg("%s", vio_errmsg());
+}
+
+static inline void front_serve(struct front *f, const char *arg, struct vio_vhost_user_opts *o)
+{
+	front_device(f, arg);
+	front_attach(f, o);
 }
 
 static inline void front_hang_up(struct front *f)
