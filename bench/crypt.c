@@ -84,7 +84,14 @@ static double filter_slice(void *ctx)
 	return best(filter_round, ctx);
 }
 
-static void measure(const char *figure, const char *keyfile, unsigned sector, double floor)
+static char keyfile[] = "/tmp/vio-bench-key-XXXXXX";
+
+static void forget_key(void)
+{
+	unlink(keyfile);
+}
+
+static void measure(const char *figure, unsigned sector, double floor)
 {
 	struct raw raw = { raw_context(1), raw_context(0), sector };
 	struct vio_backend *b;
@@ -106,14 +113,13 @@ static void measure(const char *figure, const char *keyfile, unsigned sector, do
 
 int main(void)
 {
-	char keyfile[] = "/tmp/vio-bench-key-XXXXXX";
 	int fd = mkstemp(keyfile);
 
+	atexit(forget_key); /* also where something fails on the way */
 	if (fd < 0 || RAND_bytes(key, sizeof(key)) != 1 || write(fd, key, sizeof(key)) != sizeof(key))
 		return 1;
 	close(fd);
-	measure("crypt.4k", keyfile, 4096, 0.90);
-	measure("crypt.512", keyfile, 512, NAN);
-	unlink(keyfile);
+	measure("crypt.4k", 4096, 0.90);
+	measure("crypt.512", 512, NAN);
 	return 0;
 }

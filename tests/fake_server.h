@@ -8,6 +8,7 @@
 #define TESTS_FAKE_SERVER_H
 
 #include "ring/vring.h"
+#include "scratch.h"
 #include "wire/vhost_user.h"
 
 #include <endian.h>
@@ -289,6 +290,7 @@ static inline void fake_start(struct fake *f)
 
 	strcpy(a.sun_path, f->path);
 	unlink(f->path);
+	scratch_forget(f->path);
 	f->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (bind(f->listener, (struct sockaddr *)&a, sizeof(a)) || listen(f->listener, 4) ||
 	    pthread_create(&f->thread, NULL, fake_main, f))

@@ -89,12 +89,12 @@ static void a_full_disk_says_so_and_the_next_request_is_served(void **state)
 		skip();
 	}
 	disk_start(&d, p, dir, 1 << 20, "");
+	assert_int_equal(umount2(dir, MNT_DETACH), 0); /* it lives on until the image is closed */
+	rmdir(dir);
 	assert_int_equal(disk_rw(&d, VIO_OP_WRITE, 0, 0, buf, sizeof(buf)), -ENOSPC);
 	assert_int_equal(disk_op(&d, VIO_OP_DISCARD, 0, 0, sizeof(buf)), 0);
 	assert_int_equal(disk_rw(&d, VIO_OP_WRITE, 0, 0, buf, 4096), 0);
 	disk_remove(&d);
-	umount(dir);
-	rmdir(dir);
 }
 
 /* RLIMIT_FSIZE makes the kernel write up to the limit and no further: once short, then EFBIG. */

@@ -3,6 +3,8 @@
 #ifndef TESTS_OUR_SERVER_H
 #define TESTS_OUR_SERVER_H
 
+#include "scratch.h"
+
 #include <virtio-offload.h>
 
 #include <fcntl.h>
@@ -82,6 +84,9 @@ static inline void server_start(struct server *s, off_t size, const char *device
 		abort();
 	snprintf(s->image, sizeof(s->image), "%s/disk", s->dir);
 	snprintf(s->sock, sizeof(s->sock), "%s/sock", s->dir);
+	scratch_forget(s->dir);
+	scratch_forget(s->image);
+	scratch_forget(s->sock);
 	fd = open(s->image, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0 || ftruncate(fd, size))
 		abort();

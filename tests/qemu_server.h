@@ -3,6 +3,8 @@
 #ifndef TESTS_QEMU_SERVER_H
 #define TESTS_QEMU_SERVER_H
 
+#include "scratch.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -94,6 +96,9 @@ static inline void qemu_start(struct qemu *q, off_t size)
 		abort();
 	snprintf(q->image, sizeof(q->image), "%s/disk", q->dir);
 	snprintf(q->sock, sizeof(q->sock), "%s/sock", q->dir);
+	scratch_forget(q->dir);
+	scratch_forget(q->image);
+	scratch_forget(q->sock);
 	fd = open(q->image, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0 || ftruncate(fd, size))
 		abort();

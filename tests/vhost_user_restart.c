@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE /* memfd_create, seals */
 #include "tiny_guest.h"
+#include "scratch.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -222,6 +223,7 @@ static void run_start(struct run *r, bool packed)
 	strcpy(r->image, "/tmp/vio-restart-XXXXXX");
 	fd = mkstemp(r->image);
 	assert_true(fd >= 0);
+	scratch_forget(r->image);
 	assert_int_equal(ftruncate(fd, BLOCKS * GUEST_BLOCK), 0);
 	close(fd);
 	srandom(packed ? 7 : 42);

@@ -32,6 +32,7 @@ class Scratch:
     def __enter__(self):
         self.path = tempfile.mkdtemp(prefix="virtio-offload-test.")
         os.chdir(self.path)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("failed: ended by SIGTERM"))
         return self
 
     def __exit__(self, *_):
