@@ -64,6 +64,7 @@ struct vio_backend_info {
 	bool read_only;
 	bool rotational;
 	bool volatile_cache;	/* writes may be lost before a FLUSH */
+	bool reserved;
 };
 /* Asked anew at each call, so a file that grew shows its new size. Any thread. */
 VIO_API int vio_backend_info(struct vio_backend *b, struct vio_backend_info *out);

@@ -44,6 +44,7 @@ struct vio_mem_opts {
 	bool require_seals;
 	/* Duplicate and keep each fd, for a backend that passes memory on to a peer. */
 	bool keep_fds;
+	bool reserved[6];	/* 0; no option struct ends in padding, whose bytes nobody sets */
 };
 
 /*

@@ -46,7 +46,7 @@ struct vio_queue_opts {
 	uint64_t device;	/* used ring, or device event suppression structure */
 	const struct vio_queue_state *state;	/* NULL: a new ring */
 	unsigned scratch;	/* bytes of scratch a request; see vio_backend_scratch */
-	unsigned max_segments;	/* entries of a request's buf; 0 means min(size, 1024) + 8 */
+	unsigned max_segments;	/* entries of a request's buf; 0 means min(size, 1024) + 8, at least 264 */
 	void (*notify)(void *ctx);	/* the peer wants an interrupt; called by flush */
 	void *notify_ctx;
 	/*
