@@ -245,9 +245,10 @@ static inline void *fake_main(void *arg)
 {
 	struct fake *f = arg;
 
-	while ((f->conn = accept(f->listener, NULL, NULL)) >= 0) {
+	for (int s; (s = accept(f->listener, NULL, NULL)) >= 0;) {
 		struct vu_inbox box = { 0 };
 
+		VIO_STORE(&f->conn, s); /* the test may shut it down */
 		f->connections++;
 		fake_forget_memory(f);
 		while (vu_recv_wait(&box, f->conn, 600000) == 1) {

@@ -221,7 +221,7 @@ static void hangs_up_with_requests_in_flight(void **state)
 	fake_init(&fake);
 	start();
 	send_three(t);
-	shutdown(fake.conn, SHUT_RDWR);
+	shutdown(VIO_LOAD(&fake.conn), SHUT_RDWR);
 	all_fail(3);
 	stop();
 }
