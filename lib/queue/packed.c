@@ -3,23 +3,24 @@
 #include "queue/chain.h"
 #include "queue/inflight.h"
 
-VIO_INLINE void packed_advance(const struct vio_queue *q, uint16_t *idx, bool *wrap, unsigned n)
+VIO_INLINE void packed_advance(unsigned size, uint16_t *idx, bool *wrap, unsigned n)
 {
 	unsigned next = *idx + n;
 
-	if (next >= q->size) {
-		next -= q->size;
+	if (next >= size) {
+		next -= size;
 		*wrap = !*wrap;
 	}
 	*idx = (uint16_t)next;
 }
 
 /* The chain has its id: the slot is that request's now, or the reason why not. */
-VIO_INLINE int packed_claim(struct vio_queue *q, struct queue_req *s, uint16_t id, unsigned ndesc)
+VIO_INLINE int packed_claim(struct vio_queue *q, uint64_t *busy, unsigned size, struct queue_req *s, uint16_t id,
+			    unsigned ndesc)
 {
-	if (VIO_UNLIKELY(id >= q->size))
-		return vio__queue_break(q, "buffer id %u in a packed ring of %u", id, q->size);
-	if (VIO_UNLIKELY(!queue_mark_busy(q, id)))
+	if (VIO_UNLIKELY(id >= size))
+		return vio__queue_break(q, "buffer id %u in a packed ring of %u", id, size);
+	if (VIO_UNLIKELY(!queue_mark_busy(busy, id)))
 		return vio__queue_break(q, "buffer id %u was posted again while it is in flight", id);
 	s->head = id;
 	s->ndesc = (uint16_t)ndesc;
@@ -38,11 +39,19 @@ static int packed_drop(struct vio_queue *q, struct queue_req *s, int rc, bool tr
 	return rc;
 }
 
+/* What take reads of the queue for each request, in registers: stores to a vector might change q itself. */
+struct packed_view {
+	const uint64_t *ring, *end;
+	unsigned size;
+	uint64_t *busy;
+	struct mem_range range;
+};
+
 /* A whole indirect table instead of a chain (2.8.7): its descriptors run on. 1, the table's own descriptor, or 0. */
-static unsigned packed_table_fast(struct vio_queue *q, struct queue_req *s, uint64_t addr, uint64_t word,
-				  const bool track, struct mem_range range, uint16_t *id)
+static __attribute__((noinline)) unsigned packed_table_fast(struct vio_queue *q, struct queue_req *s, uint64_t addr,
+							    uint64_t word)
 {
-	struct chain_fast c = chain_fast_begin(s, range);
+	struct chain_fast c = chain_fast_begin(s, q->range);
 	bool whole = q->indirect && !(word >> 48 & VRING_DESC_F_NEXT);
 	const uint64_t *t = whole ? chain_fast_table(&c, addr, (uint32_t)word) : NULL;
 	const uint64_t *const end = t ? t + (uint32_t)word / 8 : NULL;
@@ -59,9 +68,8 @@ static unsigned packed_table_fast(struct vio_queue *q, struct queue_req *s, uint
 	}
 	if (!end)
 		return 0;
-	if (track)
+	if (q->track)
 		packed_track_desc(q, addr, word);
-	*id = (uint16_t)(word >> 32);
 	chain_fill(s, s->own, (unsigned)(c.iov - s->own), nout);
 	return 1;
 }
@@ -71,17 +79,17 @@ static unsigned packed_table_fast(struct vio_queue *q, struct queue_req *s, uint
  * found available. The id comes with the last one (2.8.6). The others of a chain are
  * ours when its first is, so only that one's bits are tested. Returns its length, or 0.
  */
-VIO_INLINE unsigned packed_walk_fast(struct vio_queue *q, struct queue_req *s, unsigned at, uint64_t word,
-				     const bool track, struct mem_range range, uint16_t *id)
+VIO_INLINE unsigned packed_walk_fast(struct vio_queue *q, const struct packed_view v, struct queue_req *s, unsigned at,
+				     uint64_t word, const bool track, uint16_t *id)
 {
-	struct chain_fast c = chain_fast_begin(s, range);
-	const uint64_t *const ring = (const uint64_t *)q->ring, *const end = ring + 2 * q->size;
-	const uint64_t *d = ring + 2 * at;
+	struct chain_fast c = chain_fast_begin(s, v.range);
+	const uint64_t *d = v.ring + 2 * at;
 	struct iovec *const own = c.iov;
 	unsigned nout;
 
+	*id = (uint16_t)(word >> 32);
 	if (word >> 48 & VRING_DESC_F_INDIRECT)
-		return packed_table_fast(q, s, VIO_LOAD(&d[0]), word, track, range, id);
+		return packed_table_fast(q, s, VIO_LOAD(&d[0]), word);
 	for (; !(word >> 48 & CHAIN_KIND); word = VIO_LOAD(&d[1])) {
 		uint64_t addr = VIO_LOAD(&d[0]);
 
@@ -92,7 +100,7 @@ VIO_INLINE unsigned packed_walk_fast(struct vio_queue *q, struct queue_req *s, u
 		nout = (unsigned)(c.iov - own);
 		if (VIO_UNLIKELY(!(word >> 48 & VRING_DESC_F_NEXT)))
 			goto whole;
-		d = VIO_UNLIKELY(d + 2 == end) ? ring : d + 2;
+		d = VIO_UNLIKELY(d + 2 == v.end) ? v.ring : d + 2;
 	}
 	for (nout = (unsigned)(c.iov - own);; word = VIO_LOAD(&d[1])) {
 		uint64_t addr = VIO_LOAD(&d[0]);
@@ -104,7 +112,7 @@ VIO_INLINE unsigned packed_walk_fast(struct vio_queue *q, struct queue_req *s, u
 			packed_track_desc(q, addr, word);
 		if (!(word >> 48 & VRING_DESC_F_NEXT))
 			break;
-		d = VIO_UNLIKELY(d + 2 == end) ? ring : d + 2;
+		d = VIO_UNLIKELY(d + 2 == v.end) ? v.ring : d + 2;
 	}
 whole:
 	*id = (uint16_t)(word >> 32);
@@ -140,18 +148,18 @@ static int packed_walk(struct vio_queue *q, struct queue_req *s, unsigned at, bo
 }
 
 /* One chain into the slot s. Its length; or the reason why not, and s is as free as it was. */
-VIO_INLINE int packed_take_one(struct vio_queue *q, struct queue_req *s, unsigned at, uint64_t word, const bool track,
-			       unsigned limit, struct mem_range range)
+VIO_INLINE int packed_take_one(struct vio_queue *q, const struct packed_view v, struct queue_req *s, unsigned at,
+			       uint64_t word, const bool track, unsigned limit)
 {
 	uint16_t id = 0;
-	int n = (int)packed_walk_fast(q, s, at, word, track, range, &id), rc;
+	int n = (int)packed_walk_fast(q, v, s, at, word, track, &id), rc;
 
 	if (VIO_UNLIKELY(!n || (unsigned)n > limit)) {
 		if (track)
 			packed_track_drop(q);
 		n = packed_walk(q, s, at, track, limit, &id);
 	}
-	rc = n < 0 ? n : packed_claim(q, s, id, (unsigned)n);
+	rc = n < 0 ? n : packed_claim(q, v.busy, v.size, s, id, (unsigned)n);
 	return VIO_LIKELY(!rc) ? n : packed_drop(q, s, rc, track);
 }
 
@@ -163,9 +171,9 @@ VIO_INLINE void packed_order(struct vio_queue *q, struct queue_req *s)
 }
 
 /* The next descriptor's length, id and flags, if it is available: read once, before its address. */
-VIO_INLINE bool packed_ready(const struct vio_queue *q, unsigned idx, bool wrap, uint64_t *word)
+VIO_INLINE bool packed_ready(const uint64_t *ring, unsigned idx, bool wrap, uint64_t *word)
 {
-	*word = VIO_LOAD_ACQUIRE((const uint64_t *)&q->ring[idx].len);
+	*word = VIO_LOAD_ACQUIRE(&ring[2 * idx + 1]);
 	return vring_packed_avail((uint16_t)(*word >> 48), wrap);
 }
 
@@ -181,7 +189,8 @@ static int packed_taken(struct vio_queue *q, unsigned n, int rc)
 VIO_INLINE int packed_take(struct vio_queue *q, struct vio_req **r, unsigned n, const bool track, const bool in_order)
 {
 	struct queue_req **free = q->free + q->nfree;
-	const struct mem_range range = q->range;
+	const struct packed_view v = { .ring = (const uint64_t *)q->ring, .end = (const uint64_t *)(q->ring + q->size),
+				       .size = q->size, .busy = q->busy, .range = q->range };
 	const unsigned unused = q->size - q->pending; /* given ones that are not flushed still fill the ring */
 	unsigned limit = unused - q->busy_desc, i;
 	uint16_t idx = q->avail_idx;
@@ -189,10 +198,10 @@ VIO_INLINE int packed_take(struct vio_queue *q, struct vio_req **r, unsigned n, 
 	uint64_t word;
 	int len = 0;
 
-	for (i = 0; i < n && limit && packed_ready(q, idx, wrap, &word); i++) {
+	for (i = 0; i < n && limit && packed_ready(v.ring, idx, wrap, &word); i++) {
 		struct queue_req *s = *--free;
 
-		len = packed_take_one(q, s, idx, word, track, limit, range);
+		len = packed_take_one(q, v, s, idx, word, track, limit);
 		if (VIO_UNLIKELY(len < 0))
 			break;
 		r[i] = &s->r;
@@ -201,7 +210,7 @@ VIO_INLINE int packed_take(struct vio_queue *q, struct vio_req **r, unsigned n, 
 		if (in_order)
 			packed_order(q, s);
 		limit -= (unsigned)len;
-		packed_advance(q, &idx, &wrap, (unsigned)len);
+		packed_advance(v.size, &idx, &wrap, (unsigned)len);
 	}
 	q->busy_desc = unused - limit;
 	q->avail_idx = idx;
@@ -233,7 +242,7 @@ static int packed_resume_one(struct vio_queue *q, uint16_t entry, struct queue_r
 		at = VIO_LOAD(&t->desc[at].next);
 		at = at < q->size ? at : 0;
 	}
-	rc = rc ? rc : packed_claim(q, s, id, num);
+	rc = rc ? rc : packed_claim(q, q->busy, q->size, s, id, num);
 	if (rc)
 		return packed_drop(q, s, rc, false);
 	chain_fill(s, c.iov, c.n, c.nout);
@@ -344,7 +353,7 @@ VIO_INLINE void packed_put(struct vio_queue *q, struct packed_used *u, struct qu
 	if (VIO_UNLIKELY(q->dirty))
 		queue_log_ring(q, 16ull * u->idx, 16);
 	u->pending = (uint16_t)(u->pending + s->ndesc);
-	packed_advance(q, &u->idx, &u->wrap, s->ndesc);
+	packed_advance(q->size, &u->idx, &u->wrap, s->ndesc);
 	if (track)
 		packed_track_give(q, s, u->idx, u->wrap);
 }
@@ -438,7 +447,7 @@ bool vio__packed_waiting(const struct vio_queue *q)
 	uint64_t word;
 
 	return !q->starved && (q->resume.at < q->resume.n ||
-			       (q->busy_desc + q->pending < q->size && packed_ready(q, q->avail_idx, q->avail_wrap, &word)));
+			       (q->busy_desc + q->pending < q->size && packed_ready((const uint64_t *)q->ring, q->avail_idx, q->avail_wrap, &word)));
 }
 
 bool vio__packed_kicks(struct vio_queue *q, bool on)

@@ -162,13 +162,13 @@ VIO_INLINE void queue_release_all(struct vio_queue *q, struct vio_req **r, unsig
 }
 
 /* False if the head or id is out already: a guest that posts one twice. */
-VIO_INLINE bool queue_mark_busy(struct vio_queue *q, uint16_t id)
+VIO_INLINE bool queue_mark_busy(uint64_t *busy, unsigned id)
 {
 	uint64_t bit = 1ull << (id % 64);
 
-	if (VIO_UNLIKELY(q->busy[id / 64] & bit))
+	if (VIO_UNLIKELY(busy[id / 64] & bit))
 		return false;
-	q->busy[id / 64] |= bit;
+	busy[id / 64] |= bit;
 	return true;
 }
 

@@ -77,18 +77,18 @@ static int split_walk(struct vio_queue *q, struct queue_req *s, unsigned head)
 }
 
 /* One request by its head, into the slot s; or the reason why not, and s is as free as it was. */
-VIO_INLINE int split_take_one(struct vio_queue *q, const struct vring_desc *desc, unsigned size, struct queue_req *s,
-			      unsigned head, struct mem_range range)
+VIO_INLINE int split_take_one(struct vio_queue *q, const struct vring_desc *desc, unsigned size, uint64_t *busy,
+			      struct queue_req *s, unsigned head, struct mem_range range, const bool indirect)
 {
 	int rc;
 
 	if (VIO_UNLIKELY(head >= size))
 		return vio__queue_break(q, "head %u in a ring of %u", head, size);
-	if (VIO_UNLIKELY(!queue_mark_busy(q, head)))
+	if (VIO_UNLIKELY(!queue_mark_busy(busy, head)))
 		return vio__queue_break(q, "head %u was posted again while it is in flight", head);
 	s->head = (uint16_t)head;
 	s->resumed = false;
-	if (VIO_LIKELY(split_walk_fast(s, desc, size, head, range, q->indirect)))
+	if (VIO_LIKELY(split_walk_fast(s, desc, size, head, range, indirect)))
 		return 0;
 	rc = split_walk(q, s, head);
 	if (rc)
@@ -131,6 +131,8 @@ VIO_INLINE int split_take(struct vio_queue *q, struct vio_req **r, unsigned n, c
 	const struct mem_range range = q->range;
 	const struct vring_avail *avail = q->avail;
 	const unsigned size = q->size;
+	uint64_t *const busy = q->busy;
+	const bool indirect = q->indirect;
 	struct queue_req **free = q->free + q->nfree;
 	const unsigned idx = q->avail_idx, mask = q->mask, ready = (uint16_t)(VIO_LOAD_ACQUIRE(&avail->idx) - idx);
 	unsigned i;
@@ -146,7 +148,7 @@ VIO_INLINE int split_take(struct vio_queue *q, struct vio_req **r, unsigned n, c
 	for (i = 0; i < n; i++) {
 		struct queue_req *s = *--free;
 
-		rc = split_take_one(q, desc, size, s, VIO_LOAD(&avail->ring[(idx + i) & mask]), range);
+		rc = split_take_one(q, desc, size, busy, s, VIO_LOAD(&avail->ring[(idx + i) & mask]), range, indirect);
 		if (VIO_UNLIKELY(rc))
 			break;
 		r[i] = &s->r;
@@ -171,7 +173,7 @@ static int split_resume(struct vio_queue *q, struct vio_req **r, unsigned n)
 	for (; i < n && q->resume.at < q->resume.n; i++, q->resume.at++) {
 		struct queue_req *s = *--free;
 
-		rc = split_take_one(q, q->desc, q->size, s, q->resume.entry[q->resume.at], q->range);
+		rc = split_take_one(q, q->desc, q->size, q->busy, s, q->resume.entry[q->resume.at], q->range, q->indirect);
 		if (rc)
 			break;
 		s->resumed = true;
