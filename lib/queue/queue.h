@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A queue from within. split.c and packed.c know the formats; queue.c makes and
+ * A queue from within. split.c, packed.c and packed_take.c know the formats; queue.c makes and
  * ends queues and picks the format once a batch; inflight_*.c keep the region that
  * outlives a crash.
  */

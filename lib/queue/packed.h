@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* Where in a packed ring: what its taking and its giving side share. */
+#ifndef VIO_QUEUE_PACKED_H
+#define VIO_QUEUE_PACKED_H
+
+#include "queue/queue.h"
+
+VIO_INLINE void packed_advance(unsigned size, uint16_t *idx, bool *wrap, unsigned n)
+{
+	unsigned next = *idx + n;
+
+	if (next >= size) {
+		next -= size;
+		*wrap = !*wrap;
+	}
+	*idx = (uint16_t)next;
+}
+
+/* The next descriptor's length, id and flags, if it is available: read once, before its address. */
+VIO_INLINE bool packed_ready(const uint64_t *ring, unsigned idx, bool wrap, uint64_t *word)
+{
+	*word = VIO_LOAD_ACQUIRE(&ring[2 * idx + 1]);
+	return vring_packed_avail((uint16_t)(*word >> 48), wrap);
+}
+
+#endif
