@@ -5,13 +5,16 @@
 
 /* Where the next used descriptor goes; a local of whoever gives, so that it stays in registers. */
 struct packed_used {
+	uint64_t *ring;
+	unsigned size;
 	uint16_t idx, pending;
-	bool wrap;
+	bool wrap, dirty;
 };
 
 VIO_INLINE struct packed_used packed_used_begin(const struct vio_queue *q)
 {
-	return (struct packed_used){ .idx = q->used_idx, .wrap = q->used_wrap, .pending = q->pending };
+	return (struct packed_used){ .ring = (uint64_t *)q->ring, .size = q->size, .idx = q->used_idx,
+				     .wrap = q->used_wrap, .pending = q->pending, .dirty = q->dirty };
 }
 
 VIO_INLINE void packed_used_end(struct vio_queue *q, const struct packed_used *u)
@@ -33,16 +36,16 @@ VIO_INLINE void packed_put(struct vio_queue *q, struct packed_used *u, struct qu
 	uint64_t word = s->r.written | (uint64_t)s->head << 32 | flags << 48;
 
 	if (VIO_LIKELY(u->pending)) {
-		VIO_STORE_RELEASE((uint64_t *)&q->ring[u->idx].len, word);
+		VIO_STORE_RELEASE(&u->ring[2 * u->idx + 1], word);
 	} else {
 		q->published = u->idx;
 		q->published_wrap = u->wrap;
 		q->first_word = word;
 	}
-	if (VIO_UNLIKELY(q->dirty))
+	if (VIO_UNLIKELY(u->dirty))
 		queue_log_ring(q, 16ull * u->idx, 16);
 	u->pending = (uint16_t)(u->pending + s->ndesc);
-	packed_advance(q->size, &u->idx, &u->wrap, s->ndesc);
+	packed_advance(u->size, &u->idx, &u->wrap, s->ndesc);
 	if (track)
 		packed_track_give(q, s, u->idx, u->wrap);
 }

@@ -14,7 +14,6 @@ VIO_INLINE int packed_claim(struct vio_queue *q, uint64_t *busy, unsigned size, 
 		return vio__queue_break(q, "buffer id %u was posted again while it is in flight", id);
 	s->head = id;
 	s->ndesc = (uint16_t)ndesc;
-	s->resumed = false;
 	return 0;
 }
 
@@ -230,7 +229,6 @@ static int packed_resume_one(struct vio_queue *q, uint16_t entry, struct queue_r
 		return packed_drop(q, s, rc, false);
 	chain_fill(s, c.iov, c.n, c.nout);
 	s->track = entry;
-	s->resumed = true;
 	q->busy_desc += num;
 	return 0;
 }
@@ -280,7 +278,7 @@ static void packed_retreat(const struct vio_queue *q, uint16_t *idx, bool *wrap,
 }
 
 /* The newest request goes back into the ring as if it had not been taken. */
-void vio__packed_untake(struct vio_queue *q, struct queue_req *s)
+void vio__packed_untake(struct vio_queue *q, struct queue_req *s, bool resumed)
 {
 	if (q->in_order) {
 		q->order_head = (uint16_t)(q->order_head ? q->order_head - 1u : q->size - 1u);
@@ -288,7 +286,7 @@ void vio__packed_untake(struct vio_queue *q, struct queue_req *s)
 	}
 	if (q->track && q->track_n) /* as in take */
 		vio__packed_flush(q);
-	if (!s->resumed) {
+	if (!resumed) {
 		packed_retreat(q, &q->avail_idx, &q->avail_wrap, s->ndesc);
 		if (q->track)
 			packed_track_untake(q, s);

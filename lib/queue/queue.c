@@ -160,17 +160,16 @@ void vio_queue_give(struct vio_queue *q, struct vio_req **r, unsigned n)
 void vio_queue_untake(struct vio_queue *q, struct vio_req **r, unsigned n)
 {
 	q->inflight -= n;
-	q->stats.taken -= n;
 	q->starved = false;
 	while (n--) {
-		struct queue_req *s = queue_req(r[n]);
+		/* What the inflight region brought back was taken before all else. */
+		bool resumed = --q->stats.taken < q->resume.n;
 
-		if (s->resumed)
-			q->resume.at--;
+		q->resume.at -= resumed;
 		if (q->packed)
-			vio__packed_untake(q, s);
+			vio__packed_untake(q, queue_req(r[n]), resumed);
 		else
-			vio__split_untake(q, s);
+			vio__split_untake(q, queue_req(r[n]), resumed);
 	}
 }
 

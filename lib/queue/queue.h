@@ -19,7 +19,6 @@ struct queue_req {
 	uint16_t ndesc;		/* packed: descriptors of the ring that it fills */
 	uint16_t track;		/* packed: its entry in the inflight region */
 	bool done;		/* in order: given, but an older one is not */
-	bool resumed;		/* came from the inflight region, not from the ring */
 	struct iovec *own;	/* its inline vector */
 	struct iovec *block;	/* the large one in place of it, or NULL */
 	_Alignas(VIO_CACHELINE) char scratch[];
@@ -114,7 +113,7 @@ VIO_INLINE void queue_log_ring(struct vio_queue *q, uint64_t offset, uint64_t le
 
 int vio__split_init(struct vio_queue *q, const struct vio_queue_opts *o);
 int vio__split_take(struct vio_queue *q, struct vio_req **r, unsigned n);
-void vio__split_untake(struct vio_queue *q, struct queue_req *s);
+void vio__split_untake(struct vio_queue *q, struct queue_req *s, bool resumed);
 void vio__split_give(struct vio_queue *q, struct vio_req **r, unsigned n);
 void vio__split_flush(struct vio_queue *q);
 bool vio__split_kicks(struct vio_queue *q, bool on);
@@ -122,7 +121,7 @@ bool vio__split_waiting(const struct vio_queue *q);
 
 int vio__packed_init(struct vio_queue *q, const struct vio_queue_opts *o);
 int vio__packed_take(struct vio_queue *q, struct vio_req **r, unsigned n);
-void vio__packed_untake(struct vio_queue *q, struct queue_req *s);
+void vio__packed_untake(struct vio_queue *q, struct queue_req *s, bool resumed);
 void vio__packed_give(struct vio_queue *q, struct vio_req **r, unsigned n);
 void vio__packed_flush(struct vio_queue *q);
 bool vio__packed_kicks(struct vio_queue *q, bool on);
@@ -153,10 +152,15 @@ VIO_INLINE void queue_release(struct vio_queue *q, struct queue_req *s)
 VIO_INLINE void queue_release_all(struct vio_queue *q, struct vio_req **r, unsigned n)
 {
 	struct queue_req **free = q->free + q->nfree;
+	uint64_t *const busy = q->busy;
 
 	for (unsigned i = 0; i < n; i++) {
-		queue_unmark(q, queue_req(r[i]));
-		*free++ = queue_req(r[i]);
+		struct queue_req *s = queue_req(r[i]);
+
+		if (VIO_UNLIKELY(s->block != NULL))
+			queue_unmark(q, s);
+		busy[s->head / 64] &= ~(1ull << (s->head % 64));
+		*free++ = s;
 	}
 	q->nfree += n;
 }

@@ -87,7 +87,6 @@ VIO_INLINE int split_take_one(struct vio_queue *q, const struct vring_desc *desc
 	if (VIO_UNLIKELY(!queue_mark_busy(busy, head)))
 		return vio__queue_break(q, "head %u was posted again while it is in flight", head);
 	s->head = (uint16_t)head;
-	s->resumed = false;
 	if (VIO_LIKELY(split_walk_fast(s, desc, size, head, range, indirect)))
 		return 0;
 	rc = split_walk(q, s, head);
@@ -176,7 +175,6 @@ static int split_resume(struct vio_queue *q, struct vio_req **r, unsigned n)
 		rc = split_take_one(q, q->desc, q->size, q->busy, s, q->resume.entry[q->resume.at], q->range, q->indirect);
 		if (rc)
 			break;
-		s->resumed = true;
 		r[i] = &s->r;
 		if (q->in_order)
 			split_order(q, s);
@@ -201,11 +199,11 @@ int vio__split_take(struct vio_queue *q, struct vio_req **r, unsigned n)
 }
 
 /* The newest request goes back into the ring as if it had not been taken. */
-void vio__split_untake(struct vio_queue *q, struct queue_req *s)
+void vio__split_untake(struct vio_queue *q, struct queue_req *s, bool resumed)
 {
 	if (q->in_order)
 		q->order_head--;
-	if (!s->resumed) {
+	if (!resumed) {
 		q->avail_idx--;
 		if (q->track)
 			VIO_STORE(&q->split_track->desc[s->head].inflight, 0);
