@@ -117,13 +117,23 @@ static void uring_collect(struct vio_poller *p)
 	uring_flush(p, POLL_FLUSH_ALL);
 }
 
+#ifdef VIO__TSAN
+/* ThreadSanitizer holds a signal's handler back until a call that it knows, and the ring's wait is none: wake for it. */
+#define URING_LONGEST_SLEEP 1000000000u
+#else
+#define URING_LONGEST_SLEEP UINT64_MAX
+#endif
+
 static int uring_sleep(struct vio_poller *p, uint64_t ns)
 {
 	struct uring *u = uring_of(p);
-	struct __kernel_timespec ts = { .tv_sec = (long long)(ns / 1000000000u),
-					.tv_nsec = (long long)(ns % 1000000000u) };
+	struct __kernel_timespec ts;
 	struct io_uring_cqe *cqe;
 	int rc;
+
+	ns = VIO_MIN(ns, URING_LONGEST_SLEEP);
+	ts = (struct __kernel_timespec){ .tv_sec = (long long)(ns / 1000000000u),
+					 .tv_nsec = (long long)(ns % 1000000000u) };
 
 	if (!u->started)
 		uring_start(p);
@@ -132,9 +142,8 @@ static int uring_sleep(struct vio_poller *p, uint64_t ns)
 	p->stats.syscalls++;
 	p->stats.sleeps++;
 	rc = io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, ns == UINT64_MAX ? NULL : &ts, NULL);
-#ifdef VIO__TSAN /* holds a signal's handler back until a call that it knows, and the ring's wait is none */
-	if (rc == -EINTR)
-		usleep(0);
+#ifdef VIO__TSAN
+	usleep(0); /* a call that it knows, where handlers held back may run */
 #endif
 	/* Out of memory for the moment, or completions that wait to be seen first. */
 	return rc >= 0 || rc == -EAGAIN || rc == -EBUSY ? 0 : rc;
