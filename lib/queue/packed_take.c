@@ -41,7 +41,7 @@ static __attribute__((noinline)) unsigned packed_table_fast(struct vio_queue *q,
 							    uint64_t word)
 {
 	struct chain_fast c = chain_fast_begin(s, q->range);
-	bool whole = q->indirect && !(word >> 48 & VRING_DESC_F_NEXT);
+	bool whole = q->indirect && (word >> 48 & (VRING_DESC_F_INDIRECT | VRING_DESC_F_NEXT)) == VRING_DESC_F_INDIRECT;
 	const uint64_t *t = whole ? chain_fast_table(&c, addr, (uint32_t)word) : NULL;
 	const uint64_t *const end = t ? t + (uint32_t)word / 8 : NULL;
 	unsigned nout = 0;
@@ -76,9 +76,6 @@ VIO_INLINE unsigned packed_walk_fast(struct vio_queue *q, const struct packed_vi
 	struct iovec *const own = c.iov;
 	unsigned nout;
 
-	*id = (uint16_t)(word >> 32);
-	if (word >> 48 & VRING_DESC_F_INDIRECT)
-		return packed_table_fast(q, s, VIO_LOAD(&d[0]), word);
 	for (; !(word >> 48 & CHAIN_KIND); word = VIO_LOAD(&d[1])) {
 		uint64_t addr = VIO_LOAD(&d[0]);
 
@@ -94,8 +91,11 @@ VIO_INLINE unsigned packed_walk_fast(struct vio_queue *q, const struct packed_vi
 	for (nout = (unsigned)(c.iov - own);; word = VIO_LOAD(&d[1])) {
 		uint64_t addr = VIO_LOAD(&d[0]);
 
-		if (VIO_UNLIKELY((word >> 48 & CHAIN_KIND) != VRING_DESC_F_WRITE) ||
-		    !chain_fast_add(&c, addr, (uint32_t)word))
+		if (VIO_UNLIKELY((word >> 48 & CHAIN_KIND) != VRING_DESC_F_WRITE)) {
+			*id = (uint16_t)(word >> 32);
+			return c.iov == own ? packed_table_fast(q, s, addr, word) : 0;
+		}
+		if (!chain_fast_add(&c, addr, (uint32_t)word))
 			return 0;
 		if (track)
 			packed_track_desc(q, addr, word);
