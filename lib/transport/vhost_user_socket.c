@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 static int socket_name(struct sockaddr_un *name, const char *path)
@@ -42,6 +43,24 @@ int vus_connect(const char *path)
 	return vio__fail(err, "cannot connect to %s: %s", path, strerror(err));
 }
 
+/*
+ * As vus_connect. A killed server's socket accepts for some moments more: the kernel
+ * ends its io_uring, which holds the socket, after the process. So an answer counts
+ * only if it keeps coming.
+ */
+static int probe_stale(const char *path)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	int fd = vus_connect(path);
+
+	for (unsigned i = 0; i < 50 && fd >= 0; i++) {
+		vus_close_fd(&fd);
+		nanosleep(&pause, NULL);
+		fd = vus_connect(path);
+	}
+	return fd;
+}
+
 /* Removes the socket file at path if nobody listens there any more. Nothing else is ever removed. */
 static int remove_stale(const char *path)
 {
@@ -52,7 +71,7 @@ static int remove_stale(const char *path)
 		return errno == ENOENT ? 0 : vio__fail(errno, "cannot look at %s: %s", path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
 		return vio__fail(EEXIST, "%s exists and is not a socket: it is left as it is", path);
-	fd = vus_connect(path);
+	fd = probe_stale(path);
 	if (fd >= 0 || fd == -EAGAIN) {
 		vus_close_fd(&fd);
 		return vio__fail(EADDRINUSE, "another process listens at %s", path);
