@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A restored state and an inflight region that a predecessor may have left, in any shape; crashes on the way. */
+/* A restored state and an inflight region that a predecessor may have left, in any shape; crashes on the way.
+ */
 #include "queue/inflight.h"
 #include "queue_play.h"
 
@@ -19,9 +20,15 @@ static void state_entry(struct play *p, unsigned i)
 		return;
 	}
 	d = play_desc(p);
-	k->desc[i] = (struct packed_entry){ .inflight = flags & 1, .num = flags & 2 ? (uint16_t)play_uint(p, 2) : 1 + flags / 64,
-					    .next = (uint16_t)(i + 1), .last = play_byte(p), .counter = flags, .id = d.other,
-					    .flags = d.flags, .len = d.len, .addr = d.addr };
+	k->desc[i] = (struct packed_entry){ .inflight = flags & 1,
+					    .num = flags & 2 ? (uint16_t)play_uint(p, 2) : 1 + flags / 64,
+					    .next = (uint16_t)(i + 1),
+					    .last = play_byte(p),
+					    .counter = flags,
+					    .id = d.other,
+					    .flags = d.flags,
+					    .len = d.len,
+					    .addr = d.addr };
 }
 
 /* A region of the right version and size, and whatever the input says beside. */
@@ -42,9 +49,10 @@ static void state_region(struct play *p)
 	if (p->packed) {
 		k->free_head = play_byte(p);
 		k->old_free_head = kind & 8 ? k->free_head : play_byte(p);
-		k->used_idx = play_byte(p);
-		k->old_used_idx = kind & 16 ? k->used_idx : play_byte(p);
-		k->used_wrap = k->old_used_wrap = kind >> 7;
+		k->at.used_idx = play_byte(p);
+		k->at.old_used_idx = kind & 16 ? k->at.used_idx : play_byte(p);
+		k->at.used_wrap = kind >> 7;
+		k->at.old_used_wrap = kind >> 6 & 1;
 	} else {
 		s->last_batch = play_byte(p);
 		s->used_idx = play_byte(p);

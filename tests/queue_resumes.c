@@ -19,9 +19,13 @@
 #define SLOT 64u
 #define BATCH 8u
 #if defined(__SANITIZE_ADDRESS__) || defined(VIO__TSAN)
-#define STRIDE 97u /* instrumented code has many more places to die at, and stepping is slow */
+#define STRIDE 499u /* instrumented code has many more places to die at, and stepping is slow */
+#define FLUSH_STRIDE 251u
+#define LIVES 30u
 #else
-#define STRIDE 5u
+#define STRIDE 59u
+#define FLUSH_STRIDE 7u
+#define LIVES 80u
 #endif
 
 struct shared {
@@ -71,10 +75,13 @@ static bool post_tag(struct shared *s)
 	struct rg_buf b[3];
 	int id;
 
-	if (s->g.room < n + 1 || s->g.nfree < n)
+	if (n > s->g.room)
+		n = s->g.room;
+	if (!n || s->g.nfree < n)
 		return false;
 	for (unsigned i = 0; i < n; i++)
-		b[i] = (struct rg_buf){ RG_AT + RG_DATA + SLOT * s->g.free[s->g.nfree - 1] + 16 * i, 16, RG_WRITE };
+		b[i] = (struct rg_buf){ RG_AT + RG_DATA + SLOT * s->g.free[s->g.nfree - 1] + 16 * i, 16,
+					RG_WRITE };
 	*(uint64_t *)rg_ptr(&s->g, b[0].addr) = s->next_tag;
 	id = rg_post(&s->g, b, n);
 	assert_true(id >= 0);
@@ -168,7 +175,8 @@ static void server_kill(pid_t pid)
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	if (!WIFSIGNALED(status))
-		fail_msg("the server ended by itself with %d: 1 no queue, 2 ring broken", WEXITSTATUS(status));
+		fail_msg("the server ended by itself with %d: 1 no queue, 2 ring broken",
+			 WEXITSTATUS(status));
 }
 
 /* All that was posted comes back once a server may finish. */
@@ -213,11 +221,10 @@ static void live(struct shared *s, pid_t pid, unsigned answers)
 
 static void killed_at_random(uint64_t features, unsigned size)
 {
-	const unsigned lives = 80;
 	struct shared s;
 
 	open_shared(&s, features, size, size);
-	for (unsigned life = 0; life < lives; life++) {
+	for (unsigned life = 0; life < LIVES; life++) {
 		pid_t pid = server_fork(&s);
 
 		live(&s, pid, dice(&s, 500));
@@ -225,7 +232,7 @@ static void killed_at_random(uint64_t features, unsigned size)
 		reap_tags(&s);
 	}
 	finish(&s);
-	print_message("%llu requests over %u lives\n", (unsigned long long)s.done, lives);
+	print_message("%llu requests over %u lives\n", (unsigned long long)s.done, LIVES);
 	close_shared(&s);
 }
 
@@ -260,7 +267,7 @@ static void resumes_in_order(uint64_t features)
 	n = (unsigned)vio_queue_take(q, r, 4);
 	assert_int_equal(n, 4);
 	server_give(q, r, &n, 1);
-	vio_queue_flush(q); /* tag 1 is done */
+	vio_queue_flush(q);	  /* tag 1 is done */
 	server_give(q, r, &n, 0); /* tag 0 is not: never flushed */
 	vio_queue_free(q);
 	reap_tags(&s);
@@ -286,19 +293,22 @@ static void what_was_in_flight_comes_first(void **state)
 	resumes_in_order(PACKED);
 }
 
-/*
- * A child that does one take, give and flush stops at instruction number `stop` of
- * it: a debugger counts. Its death there must be as harmless as any other.
- */
-static void scene(struct shared *s)
+/* The debugger counts instructions from here. */
+static void scene_begins(void)
+{
+	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+	raise(SIGSTOP);
+}
+
+/* One take, give and flush; what is left is given, and more is taken. */
+static void pass_scene(struct shared *s)
 {
 	struct vio_queue *q = server_open(s);
 	struct vio_req *r[16];
 	unsigned n = 0;
 	int have;
 
-	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-	raise(SIGSTOP);
+	scene_begins();
 	have = vio_queue_take(q, r, 16);
 	n = have > 0 ? (unsigned)have : 0;
 	while (n > 1)
@@ -311,8 +321,28 @@ static void scene(struct shared *s)
 	_exit(0);
 }
 
-/* Runs the scene up to its instruction `stop` and ends it there. False if it has fewer. */
-static bool scene_up_to(struct shared *s, unsigned stop)
+/* All that the ring holds is one batch. */
+static void flush_scene(struct shared *s)
+{
+	struct vio_queue *q = server_open(s);
+	struct vio_req *r[16];
+	int have = vio_queue_take(q, r, 16);
+	unsigned n = have > 0 ? (unsigned)have : 0;
+
+	have = vio_queue_take(q, r + n, 16 - n); /* first came what was in flight */
+	n += have > 0 ? (unsigned)have : 0;
+	while (n)
+		server_give(q, r, &n, 0);
+	scene_begins();
+	vio_queue_flush(q);
+	_exit(0);
+}
+
+/*
+ * Runs the scene up to its instruction `stop` and ends it there: that death must be as
+ * harmless as any other. False if it has fewer.
+ */
+static bool scene_up_to(struct shared *s, void (*scene)(struct shared *s), unsigned stop)
 {
 	bool more = true;
 	int status;
@@ -354,22 +384,22 @@ static bool tracing_works(void)
 	return true;
 }
 
-/* Lives one after another, each STRIDE instructions longer than the one before. */
-static void killed_at_each_place(uint64_t features, unsigned size)
+/* Lives one after another, each `stride` instructions longer than the one before. */
+static void killed_at_each_place(uint64_t features, unsigned size, void (*scene)(struct shared *s),
+				 unsigned stride)
 {
 	struct shared s;
 	unsigned stop = 0;
 
 	open_shared(&s, features, size, 7);
 	do {
-		while (s.g.room > 4 && post_tag(&s))
+		while (s.g.room && post_tag(&s))
 			;
-		stop += STRIDE;
-		reap_tags(&s);
-	} while (scene_up_to(&s, stop) && stop < 6000);
+		stop += stride;
+	} while (scene_up_to(&s, scene, stop) && stop < 6000 && (reap_tags(&s), true));
 	reap_tags(&s);
 	finish(&s);
-	print_message("died at %u places\n", stop / STRIDE);
+	print_message("died at %u places, %u instructions apart\n", stop / stride, stride);
 	close_shared(&s);
 }
 
@@ -380,8 +410,11 @@ static void death_at_any_instruction_is_harmless(void **state)
 		print_message("no child can be traced here\n");
 		skip();
 	}
-	killed_at_each_place(V1, 16);
-	killed_at_each_place(PACKED, 13);
+	killed_at_each_place(V1, 16, pass_scene, STRIDE);
+	killed_at_each_place(PACKED, 13, pass_scene, STRIDE);
+	killed_at_each_place(V1, 16, flush_scene, FLUSH_STRIDE);
+	killed_at_each_place(PACKED, 13, flush_scene, FLUSH_STRIDE);
+	killed_at_each_place(PACKED | IN_ORDER, 4, flush_scene, FLUSH_STRIDE);
 }
 
 int main(void)

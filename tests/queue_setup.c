@@ -197,7 +197,7 @@ static struct packed_inflight *packed_region(struct vio_queue_opts *o)
 	inflight_new(o);
 	t->version = 1;
 	t->size = 16;
-	t->used_wrap = t->old_used_wrap = 1;
+	t->at.used_wrap = t->at.old_used_wrap = 1;
 	for (unsigned i = 0; i < 16; i++)
 		t->desc[i].next = (uint16_t)(i + 1);
 	return t;
@@ -205,12 +205,12 @@ static struct packed_inflight *packed_region(struct vio_queue_opts *o)
 
 static void packed_used_far(struct vio_queue_opts *o)
 {
-	packed_region(o)->used_idx = 16;
+	packed_region(o)->at.used_idx = 16;
 }
 
 static void packed_old_used_far(struct vio_queue_opts *o)
 {
-	packed_region(o)->old_used_idx = 0xffff;
+	packed_region(o)->at.old_used_idx = 0xffff;
 }
 
 static void packed_chain_of_none(struct vio_queue_opts *o)
@@ -273,8 +273,9 @@ static const struct row rows[] = {
 	{ "a batch in a circle", V1, split_batch_in_a_circle, NULL },
 	{ "a packed used index beyond", PACKED, packed_used_far, "used index" },
 	{ "an old packed used index beyond", PACKED, packed_old_used_far, "used index" },
-	{ "a kept chain of no descriptors", PACKED, packed_chain_of_none, NULL },
-	{ "kept chains longer than the ring", PACKED, packed_chains_too_long, "inflight region: chains of 17" },
+	{ "a kept chain of no descriptors", PACKED, packed_chain_of_none, "inflight region: chains of 0" },
+	{ "kept chains longer than the ring", PACKED, packed_chains_too_long,
+	  "inflight region: chains of 17" },
 	{ "links beyond the region", PACKED, packed_links_beyond, NULL },
 };
 
@@ -319,8 +320,8 @@ static void rings_mapped_at_odd_addresses_are_refused(void **unused)
 
 	(void)unused;
 	for (unsigned f = 0; f < 2; f++) {
-		VIO_OPTS(vio_queue_opts, o, .size = 16, .features = formats[f], .desc = 0x1000, .driver = 0x2000,
-			 .device = 0x3000);
+		VIO_OPTS(vio_queue_opts, o, .size = 16, .features = formats[f], .desc = 0x1000,
+			 .driver = 0x2000, .device = 0x3000);
 		struct vio_queue *q;
 
 		ok(vio_mem_new(&o.mem, &r, 1, NULL));

@@ -19,15 +19,15 @@
 struct split_entry {
 	uint8_t inflight;
 	uint8_t padding[5];
-	uint16_t next;		/* links the heads of the last batch */
-	uint64_t counter;	/* orders what is in flight */
+	uint16_t next;	  /* links the heads of the last batch */
+	uint64_t counter; /* orders what is in flight */
 };
 
 struct split_inflight {
 	uint64_t features;
-	uint16_t version;	/* 0: never used */
+	uint16_t version; /* 0: never used */
 	uint16_t size;
-	uint16_t last_batch;	/* newest head of the batch that was given last */
+	uint16_t last_batch; /* newest head of the batch that was given last */
 	uint16_t used_idx;
 	struct split_entry desc[];
 };
@@ -35,14 +35,25 @@ struct split_inflight {
 struct packed_entry {
 	uint8_t inflight;
 	uint8_t padding;
-	uint16_t next;		/* free list, and within a chain */
-	uint16_t last;		/* head: the chain's last entry */
-	uint16_t num;		/* head: descriptors in the chain */
+	uint16_t next; /* free list, and within a chain */
+	uint16_t last; /* head: the chain's last entry */
+	uint16_t num;  /* head: descriptors in the chain */
 	uint64_t counter;
-	uint16_t id;		/* the descriptor as it was in the ring */
+	uint16_t id; /* the descriptor as it was in the ring */
 	uint16_t flags;
 	uint32_t len;
 	uint64_t addr;
+};
+
+/* Where the used ring stands, with and without the batch being given: one word, so that a death finds all or
+ * none. */
+union packed_position {
+	struct {
+		uint16_t used_idx, old_used_idx;
+		uint8_t used_wrap, old_used_wrap;
+		uint8_t padding[2];
+	};
+	uint64_t word;
 };
 
 struct packed_inflight {
@@ -50,9 +61,8 @@ struct packed_inflight {
 	uint16_t version;
 	uint16_t size;
 	uint16_t free_head, old_free_head;
-	uint16_t used_idx, old_used_idx;
-	uint8_t used_wrap, old_used_wrap;
-	uint8_t padding[7];
+	union packed_position at;
+	uint8_t padding[8];
 	struct packed_entry desc[];
 };
 

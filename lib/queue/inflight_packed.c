@@ -51,24 +51,37 @@ void packed_track_untake(struct vio_queue *q, struct queue_req *s)
 {
 	struct packed_inflight *t = q->packed_track;
 
-	VIO_STORE(&t->desc[s->track].inflight, 0);
-	TRACK_ORDER();
 	VIO_STORE(&t->desc[packed_entry(q, t->desc[s->track].last)].next, t->free_head);
-	VIO_STORE(&t->free_head, s->track);
+	TRACK_ORDER();
 	VIO_STORE(&t->old_free_head, s->track);
+	TRACK_ORDER();
+	VIO_STORE(&t->desc[s->track].inflight, 0);
+	VIO_STORE(&t->free_head, s->track);
+}
+
+/* No batch is under way: both positions are this one. */
+static void packed_keep(struct packed_inflight *t, uint16_t idx, bool wrap)
+{
+	union packed_position at = {
+		.used_idx = idx, .old_used_idx = idx, .used_wrap = wrap, .old_used_wrap = wrap
+	};
+
+	VIO_STORE(&t->at.word, at.word);
 }
 
 /* The chain goes back to the front of the free list; the step is undone on resume if flush never came. */
 void packed_track_give(struct vio_queue *q, struct queue_req *s, uint16_t idx, bool wrap)
 {
 	struct packed_inflight *t = q->packed_track;
+	union packed_position at = t->at;
 
 	VIO_STORE(&t->desc[packed_entry(q, t->desc[s->track].last)].next, t->free_head);
 	TRACK_ORDER();
 	VIO_STORE(&t->free_head, s->track);
 	TRACK_ORDER();
-	VIO_STORE(&t->used_idx, idx);
-	VIO_STORE(&t->used_wrap, wrap);
+	at.used_idx = idx;
+	at.used_wrap = wrap;
+	VIO_STORE(&t->at.word, at.word);
 	q->track_batch[q->track_n++] = s->track;
 }
 
@@ -82,8 +95,8 @@ void packed_track_flush(struct vio_queue *q)
 	q->track_n = 0;
 	TRACK_ORDER();
 	VIO_STORE(&t->old_free_head, t->free_head);
-	VIO_STORE(&t->old_used_idx, t->used_idx);
-	VIO_STORE(&t->old_used_wrap, t->used_wrap);
+	TRACK_ORDER();
+	packed_keep(t, t->at.used_idx, t->at.used_wrap);
 }
 
 static uint64_t packed_counter(const struct vio_queue *q, uint16_t entry)
@@ -98,8 +111,7 @@ static void packed_track_begin(struct vio_queue *q)
 	memset(t, 0, sizeof(*t) + q->size * sizeof(t->desc[0]));
 	t->features = q->features;
 	t->size = q->size;
-	t->used_idx = t->old_used_idx = q->used_idx;
-	t->used_wrap = t->old_used_wrap = q->used_wrap;
+	packed_keep(t, q->used_idx, q->used_wrap);
 	for (unsigned i = 0; i < q->size; i++)
 		t->desc[i].next = (uint16_t)(i + 1 < q->size ? i + 1 : 0);
 	TRACK_ORDER();
@@ -107,45 +119,63 @@ static void packed_track_begin(struct vio_queue *q)
 }
 
 /*
+ * The chains of a batch that the driver saw are in flight no more. They lie at the
+ * front of the free list, and the used ring tells how many descriptors they have; the
+ * list's end would not, for behind the last free entry there is anything.
+ */
+static void packed_clear_batch(struct vio_queue *q, const union packed_position *at)
+{
+	struct packed_inflight *t = q->packed_track;
+	unsigned size = q->size, round = at->used_wrap != at->old_used_wrap ? size : 0;
+	unsigned count = at->used_idx + round - at->old_used_idx;
+	uint16_t entry = packed_entry(q, VIO_LOAD(&t->free_head));
+
+	for (; count && count <= size; count--) {
+		VIO_STORE(&t->desc[entry].inflight, 0);
+		entry = packed_entry(q, VIO_LOAD(&t->desc[entry].next));
+	}
+}
+
+/*
  * The predecessor died while giving a batch. If the batch's first descriptor still
  * reads as available, the driver saw nothing of it: back to the old state. If not,
- * the driver saw all of it (the first is written last): on to the new one.
+ * the driver saw all of it (the first is written last): on to the new one. Nothing
+ * here harms if we die and our successor does it again.
  */
 static int packed_settle(struct vio_queue *q)
 {
 	struct packed_inflight *t = q->packed_track;
-	uint16_t old = VIO_LOAD(&t->old_used_idx), now = VIO_LOAD(&t->used_idx);
-	bool wrap = VIO_LOAD(&t->old_used_wrap);
+	union packed_position at = { .word = VIO_LOAD(&t->at.word) };
+	bool batch = at.used_idx != at.old_used_idx || at.used_wrap != at.old_used_wrap;
 
-	if (old >= q->size || now >= q->size)
-		return vio__fail(EINVAL, "inflight region: used index %u or %u in a ring of %u", old, now, q->size);
-	if (now != old && !vring_packed_avail(VIO_LOAD(&q->ring[old].flags), wrap)) {
-		t->old_free_head = t->free_head;
-		t->old_used_idx = now;
-		t->old_used_wrap = t->used_wrap;
+	if (at.old_used_idx >= q->size || at.used_idx >= q->size || at.used_wrap > 1 || at.old_used_wrap > 1)
+		return vio__fail(EINVAL,
+				 "inflight region: used index %u or %u, wrap %u or %u, in a ring of %u",
+				 at.used_idx, at.old_used_idx, at.used_wrap, at.old_used_wrap, q->size);
+	if (batch && !vring_packed_avail(VIO_LOAD(&q->ring[at.old_used_idx].flags), at.old_used_wrap)) {
+		packed_clear_batch(q, &at);
+		TRACK_ORDER();
+		VIO_STORE(&t->old_free_head, t->free_head);
+		at.old_used_idx = at.used_idx;
+		at.old_used_wrap = at.used_wrap;
 	}
-	t->free_head = t->old_free_head;
-	t->used_idx = t->old_used_idx;
-	t->used_wrap = t->old_used_wrap;
-	q->used_idx = packed_entry(q, VIO_LOAD(&t->used_idx));
-	q->used_wrap = VIO_LOAD(&t->used_wrap);
+	TRACK_ORDER();
+	packed_keep(t, at.old_used_idx, at.old_used_wrap);
+	VIO_STORE(&t->free_head, t->old_free_head);
+	q->used_idx = at.old_used_idx;
+	q->used_wrap = at.old_used_wrap;
 	return 0;
 }
 
-/* What is on the free list can't be in flight, whatever a crash left written there. */
-static void packed_clear_free(struct vio_queue *q)
+/* The predecessor died while taking a chain: it was in flight, and not yet off the free list. */
+static void packed_settle_take(struct vio_queue *q)
 {
 	struct packed_inflight *t = q->packed_track;
-	uint16_t at = packed_entry(q, VIO_LOAD(&t->free_head));
-	unsigned in_use = 0;
+	uint16_t head = packed_entry(q, VIO_LOAD(&t->free_head));
+	uint16_t last = packed_entry(q, VIO_LOAD(&t->desc[head].last));
 
-	for (unsigned i = 0; i < q->size; i++)
-		if (VIO_LOAD(&t->desc[i].inflight))
-			in_use += VIO_LOAD(&t->desc[i].num);
-	for (unsigned n = in_use < q->size ? q->size - in_use : 0; n; n--) {
-		VIO_STORE(&t->desc[at].inflight, 0);
-		at = packed_entry(q, VIO_LOAD(&t->desc[at].next));
-	}
+	if (VIO_LOAD(&t->desc[head].inflight))
+		t->free_head = t->old_free_head = packed_entry(q, VIO_LOAD(&t->desc[last].next));
 }
 
 /*
@@ -182,7 +212,8 @@ static int packed_collect(struct vio_queue *q)
 			continue;
 		total += num;
 		if (!num || total > q->size)
-			return vio__fail(EINVAL, "inflight region: chains of %u descriptors in a ring of %u", total, q->size);
+			return vio__fail(EINVAL, "inflight region: chains of %u descriptors in a ring of %u",
+					 total, q->size);
 		q->resume.entry[q->resume.n++] = (uint16_t)i;
 	}
 	packed_unuse(q, total);
@@ -198,7 +229,8 @@ int packed_track_open(struct vio_queue *q, size_t bytes)
 	int rc;
 
 	if (bytes < sizeof(*t) + q->size * sizeof(t->desc[0]))
-		return vio__fail(EINVAL, "inflight region: %zu bytes for a packed queue of %u", bytes, q->size);
+		return vio__fail(EINVAL, "inflight region: %zu bytes for a packed queue of %u", bytes,
+				 q->size);
 	if (!VIO_LOAD(&t->version)) {
 		packed_track_begin(q);
 		return 0;
@@ -209,6 +241,6 @@ int packed_track_open(struct vio_queue *q, size_t bytes)
 	rc = packed_settle(q);
 	if (rc)
 		return rc;
-	packed_clear_free(q);
+	packed_settle_take(q);
 	return packed_collect(q);
 }
