@@ -64,7 +64,12 @@ struct vio_backend_info {
 	bool read_only;
 	bool rotational;
 	bool volatile_cache;	/* writes may be lost before a FLUSH */
-	bool reserved;
+	bool link_down;		/* a port whose cable is out */
+	/* A port: ops has SEND and RECV; size, block and optimal are 0. */
+	uint8_t offloads;	/* VIO_PACKET_* that a SEND may carry, and a RECV may ask for */
+	uint8_t mac[6];		/* of who sits on the port; zeroes: no preference */
+	uint16_t mtu;		/* bytes after the Ethernet header, 68..65535; 0: no say */
+	uint16_t pairs;		/* pairs of a SEND and a RECV lane that it tells apart, at least 1 */
 };
 /* Asked anew at each call, so a file that grew shows its new size. Any thread. */
 VIO_API int vio_backend_info(struct vio_backend *b, struct vio_backend_info *out);
@@ -72,6 +77,8 @@ VIO_API int vio_backend_info(struct vio_backend *b, struct vio_backend_info *out
 struct vio_lane_opts {
 	size_t sz;
 	struct vio_mem *mem;	/* memory that requests will mostly lie in: registered for zero copy; or NULL */
+	unsigned pair;		/* a port's lane: which of its pairs it belongs to; counts from 0 */
+	bool recv;		/* a port's lane: this one receives. A lane sends or receives, never both */
 };
 /* A way in for the poller's thread; call it there. -errno from any layer's lane_open. */
 VIO_API int vio_lane_new(struct vio_lane **l, struct vio_backend *b, struct vio_poller *p,
@@ -88,6 +95,13 @@ VIO_API unsigned vio_lane_room(struct vio_lane *l);
 VIO_API void vio_lane_submit(struct vio_lane *l, struct vio_req **r, unsigned n);
 /* Up to n completed requests, in any order. They complete while the poller runs. */
 VIO_API unsigned vio_lane_reap(struct vio_lane *l, struct vio_req **r, unsigned n);
+
+/*
+ * Takes back RECVs that wait for a packet: up to n, the newest, in the order they were
+ * submitted; 0: none is left but those of packets that can be reaped. Needed before a
+ * receiving lane is freed.
+ */
+VIO_API unsigned vio_lane_recall(struct vio_lane *l, struct vio_req **r, unsigned n);
 
 /*
  * Counters of one layer by name, for --stats: calls back for each. Reads what the

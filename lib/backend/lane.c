@@ -8,6 +8,9 @@ struct lane_layer {
 	bool open;
 };
 
+/* A member younger than the type's writer is not there. */
+#define LANE_HAS(t, member) ((t)->sz > offsetof(struct vio_backend_type, member) && (t)->member)
+
 static unsigned lane_align(unsigned n)
 {
 	return (n + 15) & ~15u;
@@ -43,6 +46,7 @@ static int lane_open(struct lane_layer *layer, struct vio_backend *b, struct vio
 	l->room_at = t->room ? l : next ? next->room_at : NULL;
 	l->submit_at = t->submit ? l : next->submit_at;
 	l->reap_at = t->reap ? l : next->reap_at;
+	l->recall_at = LANE_HAS(t, recall) ? l : next ? next->recall_at : NULL;
 	l->scratch = next ? next->scratch + lane_align(next->type->scratch) : VIO_REQ_SCRATCH;
 	l->priv = aligned_alloc(VIO_CACHELINE, (t->lane_priv + VIO_CACHELINE) & ~(VIO_CACHELINE - 1u));
 	if (!l->priv)
@@ -53,7 +57,8 @@ static int lane_open(struct lane_layer *layer, struct vio_backend *b, struct vio
 	return rc;
 }
 
-int vio_lane_new(struct vio_lane **out, struct vio_backend *b, struct vio_poller *p, const struct vio_lane_opts *opts)
+int vio_lane_new(struct vio_lane **out, struct vio_backend *b, struct vio_poller *p,
+		 const struct vio_lane_opts *opts)
 {
 	unsigned depth = lane_depth(b);
 	struct lane_layer *layers;
@@ -67,7 +72,12 @@ int vio_lane_new(struct vio_lane **out, struct vio_backend *b, struct vio_poller
 	if (!layers)
 		return vio__fail(ENOMEM, "lane: out of memory");
 	for (unsigned i = 0; i < depth; i++, b = b->next)
-		layers[i].l = (struct vio_lane){ .type = b->type, .backend = b, .poller = p, .mem = o.mem,
+		layers[i].l = (struct vio_lane){ .type = b->type,
+						 .backend = b,
+						 .poller = p,
+						 .mem = o.mem,
+						 .pair = o.pair,
+						 .recv = o.recv,
 						 .next = i + 1 < depth ? &layers[i + 1].l : NULL };
 	for (unsigned i = depth; i-- && !rc;)
 		rc = lane_open(&layers[i], layers[i].l.backend, layers[i].l.next);
@@ -109,4 +119,10 @@ unsigned vio_lane_reap(struct vio_lane *l, struct vio_req **r, unsigned n)
 {
 	l = l->reap_at;
 	return l->type->reap(l, r, n);
+}
+
+unsigned vio_lane_recall(struct vio_lane *l, struct vio_req **r, unsigned n)
+{
+	l = l->recall_at;
+	return l ? l->type->recall(l, r, n) : 0;
 }

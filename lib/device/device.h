@@ -27,6 +27,7 @@ struct dev_vq {
 	enum vq_state phase;		/* the poller's */
 	bool started;			/* the control thread's: start was called, stop's reply is not here */
 	bool measure;
+	bool recv;			/* its lane receives: what is under way waits for packets */
 	unsigned under_way;		/* submitted to the lane and not reaped */
 	struct vio_poller *reply;
 	struct vio_msg go, answer_go, halt, answer_halt, broke, kicked;
@@ -48,6 +49,9 @@ struct dev {
 	void *changed_ctx;
 	_Alignas(VIO_CACHELINE) char priv[];
 };
+
+/* A member younger than the type's writer is not there. */
+#define DEV_HAS(t, member) ((t)->sz > offsetof(struct vio_device_type, member) && (t)->member)
 
 static inline struct dev *dev_full(const struct vio_dev *d)
 {

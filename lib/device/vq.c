@@ -57,8 +57,8 @@ static void vq_broke(struct vio_msg *m)
 /* The guest broke its ring: this queue takes no more; whoever started it will hear. */
 static void vq_break(struct dev_vq *q)
 {
-	snprintf(q->sentence, sizeof(q->sentence), "%s queue %u stopped: %s", q->v.dev->type->name, q->v.index,
-		 vio_queue_errmsg(q->v.queue));
+	snprintf(q->sentence, sizeof(q->sentence), "%s queue %u stopped: %s", q->v.dev->type->name,
+		 q->v.index, vio_queue_errmsg(q->v.queue));
 	vio_poller_log(q->v.poller, VIO_LOG_ERROR, "%s", q->sentence);
 	q->err = -EBADMSG;
 	if (q->o.broken)
@@ -73,8 +73,7 @@ static void vq_give(struct dev_vq *q, struct vio_req **r, unsigned n)
 	vq_count(&q->stats.requests, n);
 }
 
-/* Up: what the lane has finished goes back to the guest. */
-static unsigned vq_up(struct dev_vq *q)
+static unsigned vq_up_batch(struct dev_vq *q)
 {
 	struct vio_req *r[VQ_BATCH];
 	unsigned n = q->under_way ? vio_lane_reap(q->v.lane, r, VQ_BATCH) : 0;
@@ -85,6 +84,30 @@ static unsigned vq_up(struct dev_vq *q)
 	q->v.dev->type->finish(&q->v, r, n);
 	vq_give(q, r, n);
 	return n;
+}
+
+/* Up: what the lane has finished goes back to the guest. A packet's buffers become visible all at once, so
+ * receiving goes on until no packet can be left half reaped. */
+static unsigned vq_up(struct dev_vq *q)
+{
+	unsigned n = vq_up_batch(q), more = n;
+
+	while (q->recv && more == VQ_BATCH)
+		n += more = vq_up_batch(q);
+	return n;
+}
+
+/* A receive queue that stops: buffers that no packet filled are back in the guest's ring, as if never taken.
+ */
+static void vq_recall(struct dev_vq *q)
+{
+	struct vio_req *r[VQ_BATCH];
+	unsigned n;
+
+	while (q->under_way && (n = vio_lane_recall(q->v.lane, r, VQ_BATCH))) {
+		q->under_way -= n;
+		vio_queue_untake(q->v.queue, r, n);
+	}
 }
 
 /* Down: never more than the lane has room for; the rest waits in the guest's ring. */
@@ -118,8 +141,11 @@ static void vq_end(struct dev_vq *q);
 static unsigned vq_run(struct vio_task *t, unsigned budget)
 {
 	struct dev_vq *q = VIO_CONTAINER(t, struct dev_vq, task);
-	unsigned work = vq_up(q);
+	unsigned work;
 
+	if (q->recv && q->phase == VQ_STOPPING)
+		vq_recall(q);
+	work = vq_up(q);
 	if (q->phase == VQ_RUNNING && !q->err) {
 		work += vq_down(q, budget);
 		if (q->under_way)
@@ -167,11 +193,13 @@ static void vq_notify(void *ctx)
 static int vq_open_lane(struct dev_vq *q)
 {
 	VIO_OPTS(vio_lane_opts, lo, .mem = q->o.mem);
+	const struct vio_device_type *t = q->v.dev->type;
 	int rc;
 
 	q->v.lane = NULL;
-	if (!q->v.dev->backend)
+	if (!q->v.dev->backend || (DEV_HAS(t, lane) && !t->lane(q->v.dev, q->v.index, &lo)))
 		return 0;
+	q->recv = lo.recv;
 	rc = vio_lane_new(&q->v.lane, q->v.dev->backend, q->v.poller, &lo);
 	for (struct vio_lane *l = rc ? NULL : q->v.lane; l; l = l->next)
 		l->task = &q->task;
@@ -181,11 +209,12 @@ static int vq_open_lane(struct dev_vq *q)
 static int vq_open_queue(struct dev_vq *q)
 {
 	unsigned scratch = q->v.lane ? vio_lane_scratch(q->v.lane) : 0;
-	VIO_OPTS(vio_queue_opts, qo, .size = q->o.size, .features = q->v.dev->acked, .mem = q->o.mem, .desc = q->o.desc,
-		 .driver = q->o.driver, .device = q->o.device, .state = q->o.state ? &q->state : NULL,
-		 .scratch = scratch + VQ_STAMP_BYTES + q->v.dev->type->scratch, .notify = vq_notify, .notify_ctx = q,
-		 .inflight = q->o.inflight, .inflight_size = q->o.inflight_size, .dirty = q->o.dirty,
-		 .dirty_device = q->o.dirty_device);
+	VIO_OPTS(vio_queue_opts, qo, .size = q->o.size, .features = q->v.dev->acked, .mem = q->o.mem,
+		 .desc = q->o.desc, .driver = q->o.driver, .device = q->o.device,
+		 .state = q->o.state ? &q->state : NULL,
+		 .scratch = scratch + VQ_STAMP_BYTES + q->v.dev->type->scratch, .notify = vq_notify,
+		 .notify_ctx = q, .inflight = q->o.inflight, .inflight_size = q->o.inflight_size,
+		 .dirty = q->o.dirty, .dirty_device = q->o.dirty_device);
 
 	q->v.scratch = VIO_REQ_SCRATCH + scratch + VQ_STAMP_BYTES;
 	return vio_queue_new(&q->v.queue, &qo);
@@ -195,7 +224,8 @@ static int vq_watch(struct dev_vq *q)
 {
 	if (q->o.kick_fd < 0)
 		return 0;
-	q->kick = (struct vio_watch){ .ready = vq_kick_ready, .fd = q->o.kick_fd, .events = EPOLLIN | EPOLLET };
+	q->kick =
+		(struct vio_watch){ .ready = vq_kick_ready, .fd = q->o.kick_fd, .events = EPOLLIN | EPOLLET };
 	return vio_watch_add(q->v.poller, &q->kick);
 }
 
@@ -313,8 +343,8 @@ void vio_vq_start(struct vio_dev *d, unsigned index, struct vio_poller *p, const
 	int rc;
 
 	if (!q || q->started) {
-		rc = q ? vio__fail(EBUSY, "%s: queue %u is running already", d->type->name, index) :
-			 vio__fail(EINVAL, "%s: queue %u, there are %u", d->type->name, index, d->queues);
+		rc = q ? vio__fail(EBUSY, "%s: queue %u is running already", d->type->name, index)
+		       : vio__fail(EINVAL, "%s: queue %u, there are %u", d->type->name, index, d->queues);
 		done(ctx, rc, vio_errmsg());
 		return;
 	}
@@ -324,7 +354,8 @@ void vio_vq_start(struct vio_dev *d, unsigned index, struct vio_poller *p, const
 	q->start_done = done;
 	q->start_ctx = ctx;
 	if (rc || !q->o.mem) {
-		vq_refuse(q, rc ? rc : vio__fail(EINVAL, "%s: queue %u has no memory map", d->type->name, index));
+		vq_refuse(q, rc ? rc
+				: vio__fail(EINVAL, "%s: queue %u has no memory map", d->type->name, index));
 		return;
 	}
 	vio_mem_ref(q->o.mem);
@@ -365,7 +396,8 @@ int vio_vq_stats(const struct vio_dev *d, unsigned index, struct vio_vq_stats *o
 	if (index >= d->queues)
 		return vio__fail(ENOENT, "%s: queue %u, there are %u", d->type->name, index, d->queues);
 	for (size_t i = 1; i < sizeof(now) / sizeof(uint64_t); i++)
-		((uint64_t *)&now)[i] = __atomic_load_n((const uint64_t *)&dev_full(d)->vqs[index].stats + i, __ATOMIC_RELAXED);
+		((uint64_t *)&now)[i] = __atomic_load_n((const uint64_t *)&dev_full(d)->vqs[index].stats + i,
+							__ATOMIC_RELAXED);
 	vio__out(out, &now, sizeof(now));
 	return 0;
 }

@@ -35,6 +35,9 @@ struct vio_lane {
 	void *priv;
 	unsigned scratch;		/* where a request's scratch for this layer starts */
 	struct vio_task *task;		/* who reaps; woken by vio_lane_wake. NULL: the embedder itself */
+	struct vio_lane *recall_at;	/* as submit_at */
+	unsigned pair;			/* as vio_lane_opts has them */
+	bool recv;
 	/* the library's own follows */
 };
 
@@ -63,6 +66,10 @@ struct vio_backend_type {
 
 	void (*stats)(struct vio_backend *b,
 		      void (*each)(void *ctx, const char *layer, const char *counter, uint64_t value), void *ctx);
+
+	/* Up to n RECVs that no packet has begun to fill: the newest, in the order they were submitted. An end
+	 * that takes RECV must have it. */
+	unsigned (*recall)(struct vio_lane *l, struct vio_req **r, unsigned n);
 };
 
 static inline void *vio_req_scratch(const struct vio_lane *l, struct vio_req *r)

@@ -62,6 +62,14 @@ struct vio_device_type {
 	/* -EINVAL to refuse; offset + len lies within config. */
 	int (*config_write)(struct vio_dev *d, unsigned offset, const void *from, unsigned len);
 	void (*features_set)(struct vio_dev *d);	/* acked is new; also called by reset, with 0 */
+
+	/*
+	 * How queue `index` reaches the backend, where not each has a lane of the one kind:
+	 * sets o's pair and recv. False: it has none, serve answers everything.
+	 */
+	bool (*lane)(struct vio_dev *d, unsigned index, struct vio_lane_opts *o);
+	/* Queues as vhost-user counts them (QEMU keeps the control queue to itself); NULL: as they are. */
+	unsigned (*vhost_user_queues)(const struct vio_dev *d);
 };
 
 static inline void *vio_vq_scratch(const struct vio_vq *q, struct vio_req *r)
