@@ -40,12 +40,16 @@ enum vio_op {
  * A SEND completes with res 0 when it went on or was dropped (the port counts which: a
  * network loses packets), so a full receiver holds up no sender.
  *
- * A RECV says in flags, on the way down, what it takes: the offloads and VIO_RECV_MERGE.
- * A packet longer than its iov goes on in the next RECV of the lane if that was allowed,
- * else it is dropped. RECVs are filled in the order they were submitted. On the way up
- * len is the bytes in this one; res of a packet's first RECV is how many it filled (1 or
- * more) and flags and offload are the packet's; res of its others is 0. All RECVs of a
- * packet can be reaped once the first can, and come one after another.
+ * A RECV says in flags, on the way down, what it takes: the offloads and VIO_RECV_MERGE;
+ * and in offload.hdr_len how many bytes at the start of its iov stay free when a packet
+ * begins in it (for the device's header; iov has more than these; a RECV that a packet
+ * goes on in is filled from its first byte; one lane's RECVs all say the same). A packet
+ * longer than what is left goes on in the next RECV of the lane if that was allowed, else
+ * it is dropped. RECVs are filled in the order they were submitted. On the way up len is
+ * the packet's bytes in this one, what stayed free not among them; res of a packet's first
+ * RECV is how many it filled (1 or more) and flags and offload are the packet's; res of
+ * its others is 0. All RECVs of a packet can be reaped once the first can, and come one
+ * after another. iov and niov come up as they went down.
  */
 #define VIO_PACKET_CSUM		0x01	/* the sum from csum_start on is still to be put at csum_start + csum_offset */
 #define VIO_PACKET_CSUM_OK	0x02	/* its checksums were verified, or never left memory */
@@ -59,7 +63,7 @@ enum vio_op {
 
 /* Offsets and lengths in bytes, from the frame's first; host byte order. */
 struct vio_offload {
-	uint16_t hdr_len;	/* Ethernet to the end of the TCP or UDP header; a hint, 0: unknown */
+	uint16_t hdr_len;	/* Ethernet to the end of the TCP or UDP header; a hint, 0: unknown. RECV, down: see above */
 	uint16_t gso_size;	/* payload bytes of each segment; 0 unless a GSO flag is set */
 	uint16_t csum_start;
 	uint16_t csum_offset;
