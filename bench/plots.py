@@ -32,10 +32,11 @@ class Svg:
         self.parts.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"/>')
 
     def legend(self, names):
+        x = LEFT + 10
         for i, name in enumerate(names):
-            x = LEFT + 10 + i * (WIDTH - LEFT - RIGHT) / len(names)
             self.parts.append(f'<rect x="{x:.1f}" y="32" width="10" height="10" fill="{COLOURS[i]}"/>')
             self.text(x + 15, 41, name, anchor="start")
+            x += 35 + 7 * len(name)
 
     def save(self, path):
         with open(path, "w") as f:
@@ -55,21 +56,25 @@ def ticks(top):
     return [i * step for i in range(int(top / step) + 1)]
 
 
-def scale_y(svg, top):
+def scale_y(svg, top, bottom=0):
+    """From 0, or logarithmic from `bottom`."""
+    low, high = (math.floor(math.log10(bottom)), math.log10(top)) if bottom else (0, top)
     def y(v):
-        return HEIGHT - BOTTOM - v / top * (HEIGHT - TOP - BOTTOM)
-    for t in ticks(top):
+        part = ((math.log10(v) if bottom else v) - low) / (high - low)
+        return HEIGHT - BOTTOM - part * (HEIGHT - TOP - BOTTOM)
+    for t in [10 ** e for e in range(low, math.floor(high) + 1)] if bottom else ticks(top):
         svg.line(LEFT, y(t), WIDTH - RIGHT, y(t))
         svg.text(LEFT - 6, y(t) + 4, short(t), anchor="end")
     return y
 
 
-def lines(path, title, xlabel, ylabel, series):
+def lines(path, title, xlabel, ylabel, series, log=False):
     """series: name -> [(x, y)], over a logarithmic x."""
     svg = Svg(title, xlabel, ylabel)
     xs = sorted({x for points in series.values() for x, _ in points})
     low, span = math.log2(xs[0]), math.log2(xs[-1] / xs[0]) or 1
-    y = scale_y(svg, 1.1 * max(v for points in series.values() for _, v in points))
+    values = [v for points in series.values() for _, v in points]
+    y = scale_y(svg, 1.1 * max(values), min(values) if log else 0)
     def x(v):
         return LEFT + (math.log2(v) - low) / span * (WIDTH - LEFT - RIGHT - 10)
     for v in xs:
@@ -113,8 +118,8 @@ def draw_depth(bench, effort, to):
     lines(os.path.join(to, "iops.svg"), "4 KiB random read, null store, one queue", "queue depth", "IOPS",
           {name: [(qd, r["iops"]) for qd, r in points] for name, points in runs.items()})
     lines(os.path.join(to, "latency.svg"), "4 KiB random read, null store: median and 99th percentile",
-          "queue depth", "µs", {f"{name} {p}": [(qd, r[p + "_us"]) for qd, r in points]
-                                for name, points in runs.items() for p in ("p50", "p99")})
+          "queue depth", "µs", {f"{name[:4]} {p}": [(qd, r[p + "_us"]) for qd, r in points]
+                                for name, points in runs.items() for p in ("p50", "p99")}, log=True)
 
 
 def draw_cpu(bench, effort, to):
@@ -135,9 +140,8 @@ def draw_crypt(bench, _effort, to):
     rows = [o for o in map(json.loads, filter(lambda t: t.startswith("{"), out.splitlines())) if "sector" in o]
     if not rows:
         raise Missing("bench/crypt prints no sector sizes")
-    lines(os.path.join(to, "crypt.svg"), f"AES-256-XTS, one thread, {rows[0].get('openssl', 'OpenSSL')}",
-          "sector, bytes", "GB/s", {"filter": [(r["sector"], r["crypt_gbps"]) for r in rows],
-                                    "EVP alone": [(r["sector"], r["raw_gbps"]) for r in rows]})
+    bars(os.path.join(to, "crypt.svg"), f"AES-256-XTS, one thread, OpenSSL {rows[0].get('openssl', '')}", "GB/s",
+         {f"{name}, {r['sector']} B": r[key] for r in rows for name, key in (("filter", "crypt_gbps"), ("EVP", "raw_gbps"))})
 
 
 def draw(bench, effort, to):
