@@ -79,14 +79,13 @@ static void expect_shares(const struct side *d)
 	assert_true(d[1].seen > TOTAL / 4);
 }
 
-static void on_one_thread(void **state)
+static void one_thread(const char *throttle)
 {
 	struct side d[2];
 	struct stack s;
 
-	(void)state;
 	total = 0;
-	stack_up(&s, "throttle:iops=2000,iops-burst=20,group=g", 65536);
+	stack_up(&s, throttle, 65536);
 	side_up(&d[0], &s, s.poller);
 	side_up(&d[1], &s, s.poller);
 	while (total < TOTAL) {
@@ -102,6 +101,19 @@ static void on_one_thread(void **state)
 	side_down(&d[0]);
 	side_down(&d[1]);
 	stack_down(&s);
+}
+
+static void on_one_thread(void **state)
+{
+	(void)state;
+	one_thread("throttle:iops=2000,iops-burst=20,group=g");
+}
+
+/* The bucket is full again whenever the thread comes round: who is asked first must not take it all. */
+static void on_a_slow_thread(void **state)
+{
+	(void)state;
+	one_thread("throttle:iops=1000000,iops-burst=20,group=g");
 }
 
 static void *side_thread(void *arg)
@@ -147,6 +159,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(on_one_thread),
+		cmocka_unit_test(on_a_slow_thread),
 		cmocka_unit_test(on_two_threads),
 	};
 

@@ -30,6 +30,7 @@ struct throttle_lane {
 	struct vio_reqs held;
 	unsigned nheld;
 	bool reserved;	  /* the first of held has its tokens */
+	bool yielded;	  /* it had its turn; the next one is when the timer fires */
 	uint64_t release; /* when they may be used */
 	uint64_t changes; /* of the group, when that was so */
 	struct vio_timer timer;
@@ -67,6 +68,8 @@ static bool throttle_at_once(struct vio_lane *l, struct vio_req **r, unsigned n)
 
 	if (!VIO_LOAD(&g->iops.rate) && !VIO_LOAD(&g->bps.rate))
 		return true;
+	if (VIO_LOAD(&g->waiting))
+		return false; /* others were first */
 	for (unsigned i = 0; i < n; i++) {
 		ops += throttle_ops(r[i]);
 		if (!vio__add(bytes, throttle_bytes(r[i]), &bytes))
@@ -134,13 +137,17 @@ static void throttle_drain(struct vio_lane *l)
 	struct vio_req *batch[THROTTLE_BATCH];
 	unsigned n = 0, room = vio_next_room(l), turn;
 
+	if (tl->yielded)
+		return;
 	turn = VIO_LOAD(&t->group->waiting) > 1 ? THROTTLE_TURN : THROTTLE_BATCH;
 	while (n < VIO_MIN(room, turn) && tl->held.head && throttle_first(l, tl->held.head, now))
 		batch[n++] = throttle_pop(l);
 	if (n)
 		vio_next_submit(l, batch, n);
-	if (n == turn && tl->held.head)
+	if (n == turn && tl->held.head) {
+		tl->yielded = true;
 		vio_timer_set(l->poller, &tl->timer, 0);
+	}
 }
 
 static void throttle_hold(struct vio_lane *l, struct vio_req **r, unsigned n)
@@ -181,6 +188,7 @@ static void throttle_fire(struct vio_timer *t)
 {
 	struct throttle_lane *tl = VIO_CONTAINER(t, struct throttle_lane, timer);
 
+	tl->yielded = false;
 	throttle_drain(tl->lane);
 	vio_lane_wake(tl->lane);
 }
