@@ -1,32 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* What can't be served is refused with a sentence; nothing is created, truncated or left open. */
 #include "file.h"
+#include "open_fds.h"
 
-#include <dirent.h>
 #include <sys/wait.h>
-
-static unsigned fds_open(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 /* "file:ARG" fails with err and a sentence that has `says` in it, and leaves no fd behind. */
 static void refused(const char *arg, int err, const char *says)
 {
-	unsigned fds = fds_open();
+	unsigned fds = open_fds();
 	struct vio_backend *b = (void *)1;
 
 	assert_int_equal(vio_backend_new(&b, vio_backend_find("file"), NULL, NULL, arg), -err);
 	assert_null(b);
 	if (!strstr(vio_errmsg(), says))
 		fail_msg("'%s' does not say '%s'", vio_errmsg(), says);
-	assert_int_equal(fds_open(), fds);
+	assert_int_equal(open_fds(), fds);
 }
 
 static void refused_image(uint64_t size, const char *options, int err, const char *says)

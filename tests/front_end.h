@@ -9,9 +9,10 @@
 
 #include <virtio-offload.h>
 
+#include "open_fds.h"
+
 #include "wire/vhost_user.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,18 +50,7 @@ struct front {
 	uint8_t *mem;
 };
 
-__attribute__((unused)) static unsigned front_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
-/* Mappings of memfds: what a leaked region would leave behind. */
+__attribute__((unused)) /* Mappings of memfds: what a leaked region would leave behind. */
 __attribute__((unused)) static unsigned front_maps(void)
 {
 	FILE *f = fopen("/proc/self/maps", "r");

@@ -2,9 +2,9 @@
 /* Every fd and every allocation that making a poller needs fails in turn: a sentence, and nothing is left
  * behind. */
 #define _GNU_SOURCE
+#include "open_fds.h"
 #include "poller.h"
 
-#include <dirent.h>
 #include <sys/resource.h>
 
 #define FAIL_NEVER (~0u)
@@ -39,17 +39,6 @@ static void *test_aligned_alloc(size_t align, size_t size)
 #undef calloc
 #undef aligned_alloc
 
-static unsigned fds_open(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 static void a_wrong_option_is_refused(void **state)
 {
 	VIO_OPTS(vio_poller_opts, o, .mode = (enum vio_poll_mode)7);
@@ -77,7 +66,7 @@ static void every_allocation_may_fail(void **state)
 {
 	for (unsigned engine = VIO_POLL_IO_URING; engine <= VIO_POLL_EPOLL; engine++) {
 		VIO_OPTS(vio_poller_opts, o, .engine = engine);
-		unsigned fds = fds_open(), n = 0;
+		unsigned fds = open_fds(), n = 0;
 		struct vio_poller *p = NULL;
 		int rc = -ENOMEM;
 
@@ -94,7 +83,7 @@ static void every_allocation_may_fail(void **state)
 		else
 			assert_true(n > 2);
 		vio_poller_free(p);
-		assert_int_equal(fds_open(), fds);
+		assert_int_equal(open_fds(), fds);
 	}
 }
 
@@ -102,7 +91,7 @@ static void every_fd_may_be_refused(void **state)
 {
 	for (unsigned engine = VIO_POLL_AUTO; engine <= VIO_POLL_EPOLL; engine++) {
 		VIO_OPTS(vio_poller_opts, o, .engine = engine);
-		unsigned fds = fds_open(), n = 0;
+		unsigned fds = open_fds(), n = 0;
 		struct rlimit old, low;
 		struct vio_poller *p = NULL;
 		int rc = -EMFILE, lowest = dup(0);
@@ -122,7 +111,7 @@ static void every_fd_may_be_refused(void **state)
 		else
 			assert_int_equal(n, 5); /* 0 to 3 fds were too few */
 		vio_poller_free(p);
-		assert_int_equal(fds_open(), fds);
+		assert_int_equal(open_fds(), fds);
 	}
 }
 

@@ -56,13 +56,13 @@ static void regions_that_cannot_be_are_refused(void **state)
 	assert_int_equal(front_give_memory(&f), 0);
 	guest_queue_init(&q, &f, 0, false);
 	guest_queue_start(&q, 0);
-	fds = front_fds();
+	fds = open_fds();
 	maps = front_maps();
 	for (unsigned i = 0; i < VIO_ARRAY_SIZE(wrong); i++)
 		assert_int_equal(one_region(&f, wrong[i], f.memfd), 1);
 	assert_int_equal(table(&f, twice, 2, (int[]){ f.memfd, f.memfd }, 2), 1);
 	assert_int_equal(one_region(&f, (struct vu_region){ .guest = FRONT_GUEST, .size = 4096 }, q.kick), 1);
-	assert_int_equal(front_fds(), fds);
+	assert_int_equal(open_fds(), fds);
 	assert_int_equal(front_maps(), maps);
 	guest_check_path(&q, 5, 5); /* the table before is still in force */
 	front_free(&f);
@@ -251,14 +251,14 @@ static void logs_that_cannot_be_are_refused_and_none_leaks(void **state)
 	(void)state;
 	serve(&f, FRONT_LOG);
 	assert_int_equal(front_ack(&f, VU_SET_LOG_BASE, &right, sizeof(right), &fd, 1), 0);
-	fds = front_fds();
+	fds = open_fds();
 	maps = front_maps();
 	for (unsigned i = 0; i < VIO_ARRAY_SIZE(wrong); i++)
 		assert_int_equal(front_ack(&f, VU_SET_LOG_BASE, &wrong[i], sizeof(wrong[i]), &fd, 1), 1);
 	for (unsigned i = 0; i < 20; i++)
 		assert_int_equal(front_ack(&f, VU_SET_LOG_BASE, &right, sizeof(right), &fd, 1), 0);
 	assert_int_equal(front_ack(&f, VU_SET_LOG_FD, NULL, 0, &fd, 1), 0);
-	assert_int_equal(front_fds(), fds);
+	assert_int_equal(open_fds(), fds);
 	assert_int_equal(front_maps(), maps);
 	close(fd);
 	front_free(&f);
@@ -338,14 +338,14 @@ static void inflight_regions_that_cannot_be_are_refused(void **state)
 
 	(void)state;
 	serve(&f, 0);
-	fds = front_fds();
+	fds = open_fds();
 	maps = front_maps();
 	assert_int_equal(get_inflight(&f, 3, 16, 24).p.inflight.mmap_size, 0);
 	assert_int_equal(get_inflight(&f, 1, 0, 24).p.inflight.mmap_size, 0);
 	assert_int_equal(get_inflight(&f, 1, 65535, 24).nfds, 0);
 	for (unsigned i = 0; i < VIO_ARRAY_SIZE(wrong); i++)
 		assert_int_equal(front_ack(&f, VU_SET_INFLIGHT_FD, &wrong[i], sizeof(wrong[i]), &fd, 1), 1);
-	assert_int_equal(front_fds(), fds);
+	assert_int_equal(open_fds(), fds);
 	assert_int_equal(front_maps(), maps);
 	close(fd);
 	front_free(&f);
@@ -395,11 +395,11 @@ static void repeated_inflight_messages_leak_nothing(void **state)
 		assert_int_equal(front_ack(&f, VU_SET_INFLIGHT_FD, &m.p.inflight, 24, m.fds, 1), 0);
 		vu_close_fds(&m);
 		if (!i) {
-			fds = front_fds();
+			fds = open_fds();
 			maps = front_maps();
 		}
 	}
-	assert_int_equal(front_fds(), fds);
+	assert_int_equal(open_fds(), fds);
 	assert_int_equal(front_maps(), maps);
 	front_free(&f);
 }

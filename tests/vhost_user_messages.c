@@ -145,7 +145,7 @@ static void unwanted_descriptors_are_refused_and_closed(void **state)
 
 	(void)state;
 	serve_ready(&f);
-	before = front_fds();
+	before = open_fds();
 	for (unsigned i = 0; i < 8; i++)
 		fds[i] = f.memfd;
 	for (unsigned i = 0; i < VIO_ARRAY_SIZE(wrong); i++) {
@@ -157,7 +157,7 @@ static void unwanted_descriptors_are_refused_and_closed(void **state)
 		assert_int_equal(front_ack(&f, wrong[i].request, payload, wrong[i].size, fds, wrong[i].nfds),
 				 1);
 		assert_non_null(strstr(f.log, "file descriptors, expected"));
-		assert_int_equal(front_fds(), before);
+		assert_int_equal(open_fds(), before);
 	}
 	front_free(&f);
 }

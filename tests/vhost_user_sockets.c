@@ -241,11 +241,11 @@ static void a_reconnect_loop_leaks_nothing(void **state)
 		while (f.downs <= i)
 			front_pump(&f);
 		if (i == 4) {
-			fds = front_fds();
+			fds = open_fds();
 			maps = front_maps();
 		}
 	}
-	assert_int_equal(front_fds(), fds);
+	assert_int_equal(open_fds(), fds);
 	assert_int_equal(front_maps(), maps);
 	front_free(&f);
 }

@@ -3,8 +3,8 @@
  * side. */
 #include "disk_client.h"
 #include "fake_server.h"
+#include "open_fds.h"
 
-#include <dirent.h>
 
 static struct fake fake;
 static struct client client;
@@ -238,17 +238,6 @@ static void says_that_it_stopped(void **state)
 	assert_int_equal(write(fake.err[0], &one, 8), 8);
 	all_fail(3);
 	stop();
-}
-
-static unsigned open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 /* Opening against a server that goes wrong at `at`: err, nothing left behind, and no waiting for ever. */

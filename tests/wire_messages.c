@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* vhost-user messages cross a socket whole, in pieces, with their descriptors, and never leak one. */
+#include "open_fds.h"
+
 #include "wire/vhost_user.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,17 +11,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
-
-static unsigned open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 static void pair(int s[2])
 {

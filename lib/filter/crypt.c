@@ -17,7 +17,7 @@
 #include "filter/bounce.h"
 #include "filter/crypt_key.h"
 #include "filter/crypt_xts.h"
-#include "filter/done.h"
+#include "filter/answered.h"
 
 #include <openssl/crypto.h>
 
@@ -249,7 +249,7 @@ static bool crypt_write(struct vio_lane *l, struct vio_req *r)
 		return false;
 	}
 	crypt_end(l, r);
-	vio__done_push(l, &cl->done, r, rc);
+	answered_push(l, &cl->done, r, rc);
 	return false;
 }
 
@@ -260,7 +260,7 @@ static bool crypt_down(struct vio_lane *l, struct vio_req *r)
 	if (r->op > VIO_OP_WRITE && r->op != VIO_OP_WRITE_ZEROES)
 		return true;
 	if (VIO_UNLIKELY((r->offset | r->len) & (cl->block - 1) || !r->len)) {
-		vio__done_push(l, &cl->done, r, r->len ? -EINVAL : 0);
+		answered_push(l, &cl->done, r, r->len ? -EINVAL : 0);
 		return false;
 	}
 	if (r->op == VIO_OP_READ)
@@ -302,7 +302,7 @@ static unsigned crypt_resume(struct vio_lane *l)
 			continue;
 		}
 		crypt_end(l, r);
-		vio__done_push(l, &cl->done, r, rc);
+		answered_push(l, &cl->done, r, rc);
 	}
 	if (n)
 		vio_next_submit(l, batch, n);
@@ -346,7 +346,7 @@ static unsigned crypt_reap_next(struct vio_lane *l, struct vio_req **r, unsigned
 static unsigned crypt_reap(struct vio_lane *l, struct vio_req **r, unsigned n)
 {
 	struct crypt_lane *cl = l->priv;
-	unsigned got = vio__done_pop(&cl->done, r, n), rounds = 0;
+	unsigned got = answered_pop(&cl->done, r, n), rounds = 0;
 
 	got += crypt_reap_next(l, r + got, n - got);
 	while (VIO_UNLIKELY(cl->waiting.head != NULL) && crypt_resume(l) && got < n) {

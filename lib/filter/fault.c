@@ -5,7 +5,7 @@
  */
 #include "base/arg.h"
 #include "base/barrier.h"
-#include "filter/done.h"
+#include "filter/answered.h"
 #include "filter/fault.h"
 
 #define FAULT_SHORT (-1) /* half of the data is moved, then EIO */
@@ -236,7 +236,7 @@ static bool fault_down(struct vio_lane *l, struct vio_req *r)
 	}
 	if (f->error == FAULT_SHORT && fault_cut(f, r, q))
 		return true;
-	vio__done_push(l, &fl->done, r, f->error == FAULT_SHORT ? -EIO : -f->error);
+	answered_push(l, &fl->done, r, f->error == FAULT_SHORT ? -EIO : -f->error);
 	return false;
 }
 
@@ -250,7 +250,7 @@ static void fault_submit(struct vio_lane *l, struct vio_req **r, unsigned n)
 static unsigned fault_reap(struct vio_lane *l, struct vio_req **r, unsigned n)
 {
 	struct fault_lane *fl = l->priv;
-	unsigned done = vio__done_pop(&fl->done, r, n), got = vio_next_reap(l, r + done, n - done);
+	unsigned done = answered_pop(&fl->done, r, n), got = vio_next_reap(l, r + done, n - done);
 
 	for (unsigned i = done; i < done + got; i++) {
 		struct fault_req *q = vio_req_scratch(l, r[i]);

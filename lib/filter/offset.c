@@ -2,7 +2,7 @@
 /* offset: a window on the store beneath: a partition, or the payload behind a header. */
 #include "base/arg.h"
 #include "base/base.h"
-#include "filter/done.h"
+#include "filter/answered.h"
 
 struct offset {
 	uint64_t start;
@@ -84,7 +84,7 @@ static void offset_submit(struct vio_lane *l, struct vio_req **r, unsigned n)
 			continue;
 		if (i > from)
 			vio_next_submit(l, r + from, i - from);
-		vio__done_push(l, &ol->done, r[i], -EINVAL);
+		answered_push(l, &ol->done, r[i], -EINVAL);
 		from = i + 1;
 	}
 	if (n > from)
@@ -95,7 +95,7 @@ static unsigned offset_reap(struct vio_lane *l, struct vio_req **r, unsigned n)
 {
 	const struct offset *o = l->backend->priv;
 	struct offset_lane *ol = l->priv;
-	unsigned done = vio__done_pop(&ol->done, r, n), got = vio_next_reap(l, r + done, n - done);
+	unsigned done = answered_pop(&ol->done, r, n), got = vio_next_reap(l, r + done, n - done);
 
 	for (unsigned i = done; i < done + got; i++)
 		if (offset_has_range(r[i]))
