@@ -189,6 +189,11 @@ int vus_set_config(struct vio_vhost_user *t, struct vu_msg *m);
 int vus_backend_req(struct vio_vhost_user *t, struct vu_msg *m);
 void vus_config_changed(void *ctx); /* for vio_dev_on_config; ctx is t */
 
+/* vhost_user_net.c */
+uint64_t vus_net_protocol(const struct vio_vhost_user *t); /* protocol features that only a network card has */
+int vus_net_rarp(struct vio_vhost_user *t, struct vu_msg *m);
+int vus_net_mtu(struct vio_vhost_user *t, struct vu_msg *m);
+
 /* An answer of one u64. */
 static inline int vus_answer_u64(struct vu_msg *m, uint64_t v)
 {

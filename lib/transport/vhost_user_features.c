@@ -2,6 +2,8 @@
 /* Features, protocol features, device status and reset. */
 #include "transport/vhost_user_conn.h"
 
+#include <virtio-offload/impl/device.h>
+
 #include <linux/virtio_config.h>
 
 /* Bits that are the transport's, not the device's. */
@@ -63,22 +65,27 @@ int vus_set_features(struct vio_vhost_user *t, struct vu_msg *m)
 
 int vus_get_protocol(struct vio_vhost_user *t, struct vu_msg *m)
 {
-	(void)t;
-	return vus_answer_u64(m, PROTOCOL_FEATURES);
+	return vus_answer_u64(m, PROTOCOL_FEATURES | vus_net_protocol(t));
 }
 
 int vus_set_protocol(struct vio_vhost_user *t, struct vu_msg *m)
 {
-	if (m->p.u64 & ~PROTOCOL_FEATURES)
+	uint64_t offered = PROTOCOL_FEATURES | vus_net_protocol(t);
+
+	if (m->p.u64 & ~offered)
 		return vio__fail(EINVAL, "SET_PROTOCOL_FEATURES accepts 0x%llx, offered was 0x%llx",
-				 (unsigned long long)m->p.u64, (unsigned long long)PROTOCOL_FEATURES);
+				 (unsigned long long)m->p.u64, (unsigned long long)offered);
 	t->protocol = m->p.u64;
 	return 0;
 }
 
+/* A network card's are counted in pairs. */
 int vus_get_queue_num(struct vio_vhost_user *t, struct vu_msg *m)
 {
-	return vus_answer_u64(m, t->nrings);
+	const struct vio_device_type *type = t->dev->type;
+	bool own = type->sz > offsetof(struct vio_device_type, vhost_user_queues) && type->vhost_user_queues;
+
+	return vus_answer_u64(m, own ? type->vhost_user_queues(t->dev) : t->nrings);
 }
 
 /* As before features were set. Memory, the inflight region and what was agreed about the protocol stay. */

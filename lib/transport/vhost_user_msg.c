@@ -47,6 +47,8 @@ static const struct vus_row rows[VU_REQUEST_MAX] = {
 	[VU_GET_QUEUE_NUM] = { "GET_QUEUE_NUM", vus_get_queue_num, 0, 0, 0, 0, 0, 0, VUS_ANSWER, NEEDS(MQ) },
 	[VU_SET_VRING_ENABLE] = { "SET_VRING_ENABLE", vus_vring_enable, EXACTLY(struct vu_vring_state), 0, 0,
 				  VUS_RING_U32, VUS_FENCE_RING, 0, 0 },
+	[VU_SEND_RARP] = { "SEND_RARP", vus_net_rarp, EXACTLY(uint64_t), 0, 0, 0, 0, 0, NEEDS(RARP) },
+	[VU_NET_SET_MTU] = { "NET_SET_MTU", vus_net_mtu, EXACTLY(uint64_t), 0, 0, 0, 0, 0, NEEDS(NET_MTU) },
 	[VU_SET_BACKEND_REQ_FD] = { "SET_BACKEND_REQ_FD", vus_backend_req, 0, sizeof(uint64_t), 1, 1, 0, 0, 0,
 				    NEEDS(BACKEND_REQ) },
 	[VU_GET_CONFIG] = { "GET_CONFIG", vus_get_config, offsetof(struct vu_config, data),
