@@ -6,7 +6,7 @@ harness "$1"
 
 host_grow() {
 	truncate -s "$1" "$work/a.raw"
-	kill -HUP "$server_pid"
+	kill -HUP "${child[server]}"
 }
 
 truncate -s 64M "$work/a.raw"
