@@ -1,0 +1,121 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Guests with network cards at the example switch, driven from the host: the test is one script, and each guest a shell.
+#
+#   . tests/guest/lib/net.bash; net_harness BUILD-DIR
+#   switch_start --port "vhost-user:$work/a,name=a" --port "vhost-user:$work/b,name=b"
+#   guest_boot a "$(nic_args a)"; guest_boot b "$(nic_args b)"; guests_ready a b
+#   in_guest a "ping -c 3 10.0.0.2"
+. "$(dirname "${BASH_SOURCE[0]}")/harness.bash"
+
+net_harness() {
+	harness_begin "$1" vswitch
+	harness_image
+	[ -s "$image/net.cpio" ] || skip "no ethtool or no socat for the guests: run tools/setup guest"
+	guest_parts=(net)
+	guest_mb=256
+	guest_cpus=1
+}
+
+# switch_start ARG...: returns when it listens at all its sockets. In the namespaces of child "namespace", if there is one.
+switch_start() {
+	local argument socket within=()
+	[ -z "${child[namespace]-}" ] || within=(in_namespace)
+	switch_args=("$@")
+	"${within[@]}" "$server_program" --control "$work/control" "$@" >>"$work/switch.log" 2>&1 &
+	child[switch]=$!
+	await_listener switch "$work/control"
+	for argument; do
+		socket=${argument#vhost-user:}
+		[ "$socket" = "$argument" ] || await_listener switch "${socket%%,*}"
+	done
+}
+
+switch_restart() {
+	switch_start "${switch_args[@]}"
+}
+
+ctl() {
+	"$server_program" ctl --control "$work/control" "$@" || fail "the switch refuses: $*"
+}
+
+# namespace_start: a network namespace of this test's own, for the switch and its taps.
+namespace_start() {
+	local tries=0
+	# shellcheck disable=SC2016
+	unshare --user --map-root-user --net sh -c 'busybox ip link set lo up; : >"$1"; exec sleep 900' sh "$work/namespace" \
+		2>"$work/namespace.log" &
+	child[namespace]=$!
+	until [ -e "$work/namespace" ]; do
+		kill -0 "${child[namespace]}" 2>/dev/null || skip "no network namespace may be made here: $(cat "$work/namespace.log")"
+		[ $((tries += 1)) -lt 600 ] || fail "the namespace does not come"
+		sleep 0.05
+	done
+}
+
+in_namespace() {
+	nsenter --target "${child[namespace]}" --user --net --preserve-credentials "$@"
+}
+
+# nic_args NAME [PROPERTY...]: QEMU's arguments for a card at the port that is served at $work/NAME. QEMU 7.2 crashes
+# when an emulated guest drives such a card with MSI-X; vectors=0 has it use the old interrupt line.
+nic_args() {
+	local name=$1 pairs=${nic_pairs:-1} properties=
+	shift
+	for property; do properties+=,$property; done
+	echo "-chardev socket,id=$name,path=$work/$name,reconnect=1"
+	echo "-netdev vhost-user,id=net$name,chardev=$name,queues=$pairs"
+	echo "-device virtio-net-pci,netdev=net$name,mq=$([ "$pairs" = 1 ] && echo off || echo on),vectors=0,romfile=$properties"
+}
+
+# guest_boot NAME [QEMU-ARG...]
+guest_boot() {
+	guest_start "$@" <"$guest_lib/agent.guest"
+}
+
+# Waits until each guest takes commands.
+guests_ready() {
+	local name
+	for name; do
+		console_until "$name" 'GUEST-READY*' >/dev/null
+	done
+}
+
+# console_until NAME PATTERN: prints the console's lines before the one that matches; leaves that in $console_line.
+console_until() {
+	local name=$1 fd=${guest_out[$1]}
+	while IFS= read -r -t "${net_limit:-30}" console_line <&"$fd" || fail "guest $name fell silent, waiting for '$2'"; do
+		console_line=${console_line%$'\r'}
+		printf '%s\n' "$console_line" >>"$work/console-$name.log"
+		# shellcheck disable=SC2254
+		case $console_line in
+		$2) return ;;
+		'GUEST-EXIT '*) fail "guest $name ended" ;;
+		esac
+		printf '%s\n' "$console_line"
+	done
+}
+
+# in_guest NAME COMMAND...: runs a shell command in the guest, prints what it prints, has its status.
+in_guest() {
+	local name=$1
+	shift
+	echo "# $*" >>"$work/console-$name.log"
+	base64 -w0 <<<"$*" >&"${guest_in[$name]}"
+	echo >&"${guest_in[$name]}"
+	console_until "$name" 'GUEST-DID *' >"$work/answer"
+	grep -v '^$' "$work/answer" || true
+	return "${console_line#GUEST-DID }"
+}
+
+# The same, and it must succeed.
+do_in() {
+	in_guest "$@" || fail "guest $1: $2 (status ${console_line#GUEST-DID })"
+}
+
+guest_off() {
+	local name
+	for name; do
+		child_kill "$name"
+	done
+}
