@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* What goes through the whole table, or a part of it. */
+#include "switch/fdb_table.h"
+
+#define FDB_SWEEP_PARTS 64u
+
+/* Again if the address was heard meanwhile, but not as often as it is heard. */
+static bool fdb_forget_at(struct fdb *f, struct fdb_bucket *b, unsigned way, uint16_t port)
+{
+	struct fdb_place at;
+
+	for (unsigned i = 0; i < 8; i++) {
+		if (!fdb_read(b, way, &at) || at.port != port)
+			return false;
+		if (fdb_replace(f, &at, 0, 0, 0))
+			return true;
+	}
+	return false;
+}
+
+void fdb_forget_port(struct fdb *f, uint16_t port)
+{
+	bool any = false;
+
+	for (uint64_t i = 0; i < ((uint64_t)f->mask + 1) * FDB_WAYS; i++)
+		any |= fdb_forget_at(f, &f->buckets[i / FDB_WAYS], i % FDB_WAYS, port);
+	if (any)
+		fdb_changed(f);
+}
+
+unsigned fdb_sweep(struct fdb *f, uint64_t now)
+{
+	uint32_t n = VIO_MAX((f->mask + 1) / FDB_SWEEP_PARTS, 1u);
+	uint32_t first = __atomic_fetch_add(&f->sweep_at, n, __ATOMIC_RELAXED), tick = fdb_tick(f, now);
+	unsigned forgotten = 0;
+	struct fdb_place at;
+
+	for (uint32_t i = 0; i < n * FDB_WAYS; i++)
+		if (fdb_read(&f->buckets[(first + i / FDB_WAYS) & f->mask], i % FDB_WAYS, &at) &&
+		    fdb_aged(f, at.heard, tick))
+			forgotten += fdb_replace(f, &at, 0, 0, 0);
+	if (forgotten)
+		fdb_changed(f);
+	return forgotten;
+}
+
+void fdb_each(const struct fdb *f, uint64_t now, void (*each)(void *ctx, const struct fdb_entry *e),
+	      void *ctx)
+{
+	uint32_t tick = fdb_tick(f, now);
+	struct fdb_place at;
+
+	for (uint64_t i = 0; i < ((uint64_t)f->mask + 1) * FDB_WAYS; i++) {
+		if (!fdb_read(&f->buckets[i / FDB_WAYS], i % FDB_WAYS, &at) || fdb_aged(f, at.heard, tick))
+			continue;
+		struct fdb_entry e = {
+			.mac = at.key & 0xffffffffffffull,
+			.vlan = at.key >> 48 & 0xfff,
+			.port = at.port,
+			.fixed = at.heard == FDB_FIXED_HEARD,
+		};
+		if (!e.fixed) /* the tick counts modulo 2^32 from whatever the clock's zero is */
+			e.heard_ns =
+				now - ((uint64_t)VIO_MAX((int32_t)(tick - at.heard), 0) << f->tick_shift);
+		each(ctx, &e);
+	}
+}

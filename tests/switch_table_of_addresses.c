@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/* The forwarding database against a plain model of it, at full capacity: addresses come, move, age, are fixed
+ * and forgotten. */
+#include "switch/fdb.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#define SECOND 1000000000ull
+#define AGE (300 * SECOND)
+#define PORTS 64u
+
+/* What the model knows of address i. */
+struct known {
+	uint16_t port;
+	bool here, fixed;
+	uint64_t heard;
+};
+
+struct model {
+	struct fdb *f;
+	struct known *a;
+	uint32_t n; /* addresses that exist in this world */
+	uint64_t now, rng;
+};
+
+static uint64_t random_word(struct model *m)
+{
+	m->rng ^= m->rng << 13;
+	m->rng ^= m->rng >> 7;
+	m->rng ^= m->rng << 17;
+	return m->rng;
+}
+
+/* Addresses as a careless or a hostile guest has them: counting up, in several VLANs. */
+static uint64_t mac_of(uint32_t i)
+{
+	return 0x525400000000ull + i / 2;
+}
+
+static uint16_t vlan_of(uint32_t i)
+{
+	return (uint16_t)(10 + i % 2);
+}
+
+static void model_up(struct model *m, uint32_t capacity, uint32_t n)
+{
+	memset(m, 0, sizeof(*m));
+	assert_int_equal(fdb_new(&m->f, capacity, AGE), 0);
+	m->a = calloc(n, sizeof(*m->a));
+	assert_non_null(m->a);
+	m->n = n;
+	m->now = 1000 * SECOND;
+	m->rng = 88172645463325252ull;
+}
+
+static void model_down(struct model *m)
+{
+	fdb_free(m->f);
+	free(m->a);
+}
+
+/* Ages are kept in ticks: about the border either answer is right. */
+enum age { FRESH, BORDER, AGED };
+
+static enum age age_of(const struct model *m, const struct known *k)
+{
+	if (!k->here)
+		return AGED;
+	if (k->fixed || m->now - k->heard < AGE)
+		return FRESH;
+	return m->now - k->heard < AGE + AGE / 8 ? BORDER : AGED;
+}
+
+static void check(struct model *m, uint32_t i)
+{
+	unsigned port = fdb_find(m->f, mac_of(i), vlan_of(i), m->now);
+	enum age age = age_of(m, &m->a[i]);
+
+	if (age == FRESH)
+		assert_int_equal(port, m->a[i].port);
+	else if (age == AGED)
+		assert_int_equal(port, FDB_NONE);
+	else
+		assert_true(port == FDB_NONE || port == m->a[i].port);
+}
+
+static void hear(struct model *m, uint32_t i, uint16_t port)
+{
+	uint32_t before = fdb_generation(m->f);
+	enum fdb_learnt learnt = fdb_learn(m->f, mac_of(i), vlan_of(i), port, m->now);
+	struct known *k = &m->a[i];
+	enum age age = age_of(m, k);
+
+	if (k->here && k->fixed) {
+		assert_int_equal(learnt, port == k->port ? FDB_SAME : FDB_FIXED);
+		assert_int_equal(fdb_generation(m->f), before);
+		return;
+	}
+	assert_int_not_equal(learnt, FDB_FULL);
+	if (age != BORDER)
+		assert_int_equal(learnt, age == AGED ? FDB_NEW : port == k->port ? FDB_SAME : FDB_MOVED);
+	assert_true((learnt == FDB_SAME) == (fdb_generation(m->f) == before));
+	*k = (struct known){ .port = port, .here = true, .heard = m->now };
+}
+
+static void fix(struct model *m, uint32_t i, uint16_t port)
+{
+	assert_int_equal(fdb_fix(m->f, mac_of(i), vlan_of(i), port), 0);
+	m->a[i] = (struct known){ .port = port, .here = true, .fixed = true };
+}
+
+static void forget(struct model *m, uint32_t i)
+{
+	int rc = fdb_fix(m->f, mac_of(i), vlan_of(i), FDB_NONE);
+
+	/* An aged one's place may have gone to another. */
+	if (age_of(m, &m->a[i]) == FRESH)
+		assert_int_equal(rc, 0);
+	else
+		assert_true(rc == 0 || rc == -ENOENT);
+	m->a[i].here = false;
+}
+
+static void forget_port(struct model *m, uint16_t port)
+{
+	fdb_forget_port(m->f, port);
+	for (uint32_t i = 0; i < m->n; i++)
+		if (m->a[i].port == port)
+			m->a[i].here = false;
+}
+
+static void step(struct model *m)
+{
+	uint32_t i = (uint32_t)(random_word(m) % m->n);
+	uint16_t port = (uint16_t)(random_word(m) % PORTS);
+	unsigned what = random_word(m) % 1000;
+
+	if (what < 600)
+		hear(m, i, m->a[i].here ? m->a[i].port : port);
+	else if (what < 800)
+		hear(m, i, port);
+	else if (what < 850)
+		fix(m, i, port);
+	else if (what < 900)
+		forget(m, i);
+	else if (what < 930)
+		m->now += random_word(m) % (2 * SECOND);
+	else
+		check(m, i);
+	check(m, i);
+}
+
+static void count(void *ctx, const struct fdb_entry *e)
+{
+	struct model *m = ctx;
+	uint32_t i = (uint32_t)(e->mac - mac_of(0)) * 2 + (e->vlan - vlan_of(0));
+
+	assert_true(i < m->n);
+	assert_true(m->a[i].here);
+	assert_int_equal(e->port, m->a[i].port);
+	assert_int_equal(e->fixed, m->a[i].fixed);
+	if (!e->fixed)
+		assert_true(e->heard_ns <= m->now && m->now - e->heard_ns < AGE + AGE / 8);
+	m->a[i].heard |= 1ull << 63; /* seen: none may come twice */
+}
+
+static void check_all(struct model *m)
+{
+	uint64_t fresh = 0, seen = 0;
+
+	for (uint32_t i = 0; i < m->n; i++) {
+		check(m, i);
+		fresh += age_of(m, &m->a[i]) == FRESH;
+	}
+	fdb_each(m->f, m->now, count, m);
+	for (uint32_t i = 0; i < m->n; i++) {
+		seen += m->a[i].heard >> 63;
+		m->a[i].heard &= ~(1ull << 63);
+	}
+	assert_true(seen >= fresh);
+}
+
+static void random_life(void **state)
+{
+	struct model m;
+
+	(void)state;
+	model_up(&m, 4096, 4096);
+	for (unsigned i = 0; i < 2000000; i++) {
+		step(&m);
+		if (i % 250000 == 0) {
+			forget_port(&m, (uint16_t)(i / 250000));
+			check_all(&m);
+		}
+	}
+	check_all(&m);
+	model_down(&m);
+}
+
+static void a_million_addresses(void **state)
+{
+	struct fdb_counts c;
+	struct model m;
+
+	(void)state;
+	model_up(&m, FDB_CAPACITY_MAX, FDB_CAPACITY_MAX);
+	for (uint32_t i = 0; i < m.n; i++)
+		hear(&m, i, (uint16_t)(i % PORTS));
+	check_all(&m);
+	for (unsigned i = 0; i < 1000000; i++)
+		step(&m);
+	forget_port(&m, 3);
+	check_all(&m);
+	fdb_counts(m.f, &c);
+	assert_int_equal(c.full, 0);
+	model_down(&m);
+}
+
+/* Strangers fill the table: they are refused, counted, and cost those who are known nothing. */
+static void what_does_not_fit_is_refused(void **state)
+{
+	struct fdb_counts c;
+	struct model m;
+	uint32_t generation;
+
+	(void)state;
+	model_up(&m, 1000, 1000);
+	for (uint32_t i = 0; i < m.n; i++)
+		hear(&m, i, 1);
+	generation = fdb_generation(m.f);
+	for (uint32_t i = 0; i < 5000; i++)
+		assert_int_equal(fdb_learn(m.f, 0xaa0000000000ull + i, 1, 2, m.now), FDB_FULL);
+	fdb_counts(m.f, &c);
+	assert_int_equal(c.full, 5000);
+	assert_int_equal(c.known, 1000);
+	assert_int_equal(fdb_generation(m.f), generation);
+	check_all(&m);
+	/* The host's own word counts more than what was learnt. */
+	assert_int_equal(fdb_fix(m.f, 0xbb0000000000ull, 1, 5), 0);
+	assert_int_equal(fdb_find(m.f, 0xbb0000000000ull, 1, m.now), 5);
+	fdb_counts(m.f, &c);
+	assert_int_equal(c.known, 1000);
+	model_down(&m);
+}
+
+static void static_ones_fill_it_to_the_last(void **state)
+{
+	struct model m;
+	int rc = 0;
+
+	(void)state;
+	model_up(&m, 100, 200);
+	for (uint32_t i = 0; i < 100; i++)
+		fix(&m, i, 1);
+	check_all(&m);
+	for (uint32_t i = 100; i < 200; i++) {
+		rc = fdb_fix(m.f, mac_of(i), vlan_of(i), 1);
+		assert_int_equal(rc, -ENOSPC);
+	}
+	check_all(&m);
+	forget(&m, 0);
+	fix(&m, 100, 2);
+	check_all(&m);
+	model_down(&m);
+}
+
+static void the_aged_make_room(void **state)
+{
+	struct fdb_counts c;
+	uint32_t generation;
+	unsigned forgotten = 0;
+	struct model m;
+
+	(void)state;
+	model_up(&m, 1024, 2048);
+	for (uint32_t i = 0; i < 1024; i++)
+		hear(&m, i, 1);
+	m.now += 2 * AGE;
+	check_all(&m);
+	generation = fdb_generation(m.f);
+	for (unsigned i = 0; i < 64; i++)
+		forgotten += fdb_sweep(m.f, m.now);
+	assert_int_equal(forgotten, 1024);
+	assert_int_not_equal(fdb_generation(m.f), generation);
+	fdb_counts(m.f, &c);
+	assert_int_equal(c.known, 0);
+	for (uint32_t i = 1024; i < 2048; i++)
+		hear(&m, i, 2);
+	check_all(&m);
+	model_down(&m);
+}
+
+static void vlans_are_apart(void **state)
+{
+	struct model m;
+
+	(void)state;
+	model_up(&m, 16, 16);
+	assert_int_equal(fdb_learn(m.f, 0xffffffffffffull, 4095, 1, m.now), FDB_NEW);
+	assert_int_equal(fdb_learn(m.f, 0xffffffffffffull, 0, 2, m.now), FDB_NEW);
+	assert_int_equal(fdb_learn(m.f, 0, 0, 3, m.now), FDB_NEW);
+	assert_int_equal(fdb_find(m.f, 0xffffffffffffull, 4095, m.now), 1);
+	assert_int_equal(fdb_find(m.f, 0xffffffffffffull, 0, m.now), 2);
+	assert_int_equal(fdb_find(m.f, 0, 0, m.now), 3);
+	assert_int_equal(fdb_find(m.f, 0, 1, m.now), FDB_NONE);
+	model_down(&m);
+}
+
+static void sizes_are_checked(void **state)
+{
+	struct fdb *f;
+
+	(void)state;
+	assert_int_equal(fdb_new(&f, 0, AGE), -EINVAL);
+	assert_null(f);
+	assert_int_equal(fdb_new(&f, FDB_CAPACITY_MAX + 1, AGE), -EINVAL);
+	fdb_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_life),
+		cmocka_unit_test(a_million_addresses),
+		cmocka_unit_test(what_does_not_fit_is_refused),
+		cmocka_unit_test(static_ones_fill_it_to_the_last),
+		cmocka_unit_test(the_aged_make_room),
+		cmocka_unit_test(vlans_are_apart),
+		cmocka_unit_test(sizes_are_checked),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
