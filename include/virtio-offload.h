@@ -8,6 +8,7 @@
 #include <virtio-offload/device.h>
 #include <virtio-offload/loop.h>
 #include <virtio-offload/mem.h>
+#include <virtio-offload/net.h>
 #include <virtio-offload/poll.h>
 #include <virtio-offload/queue.h>
 #include <virtio-offload/req.h>

@@ -16,6 +16,7 @@
 	X(file)               \
 	X(ram)                \
 	X(null)               \
+	X(sink)               \
 	X(vhost_user)         \
 	VIO__TYPE_CRYPT(X)    \
 	X(throttle)           \

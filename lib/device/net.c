@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/* The virtio-net device: arguments, features, config space, link. */
+#include "device/net.h"
+
+#include "base/arg.h"
+
+#include <linux/virtio_ring.h>
+#include <stdio.h>
+
+/* What a feature lets through, from the guest and to it; offered if the port takes it. */
+static const struct net_feature {
+	uint8_t bit, send, recv;
+} net_features[] = {
+	{ VIRTIO_NET_F_CSUM, VIO_PACKET_CSUM, 0 },
+	{ VIRTIO_NET_F_HOST_TSO4, VIO_PACKET_TSO4, 0 },
+	{ VIRTIO_NET_F_HOST_TSO6, VIO_PACKET_TSO6, 0 },
+	{ VIRTIO_NET_F_HOST_ECN, VIO_PACKET_ECN, 0 },
+	{ VIRTIO_NET_F_HOST_USO, VIO_PACKET_USO4 | VIO_PACKET_USO6, 0 },
+	{ VIRTIO_NET_F_GUEST_CSUM, 0, VIO_PACKET_CSUM },
+	{ VIRTIO_NET_F_GUEST_CSUM, 0, VIO_PACKET_CSUM_OK },
+	{ VIRTIO_NET_F_GUEST_TSO4, 0, VIO_PACKET_TSO4 },
+	{ VIRTIO_NET_F_GUEST_TSO6, 0, VIO_PACKET_TSO6 },
+	{ VIRTIO_NET_F_GUEST_ECN, 0, VIO_PACKET_ECN },
+	{ VIRTIO_NET_F_GUEST_USO4, 0, VIO_PACKET_USO4 },
+	{ VIRTIO_NET_F_GUEST_USO6, 0, VIO_PACKET_USO6 },
+};
+
+static bool net_port_takes(const struct net *n, const struct net_feature *f)
+{
+	return !((f->send | f->recv) & ~n->port.offloads);
+}
+
+static int net_mac(struct net *n, const char *text)
+{
+	unsigned b[ETH_ALEN];
+	int end = 0;
+
+	if (!text)
+		return 0;
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) != ETH_ALEN ||
+	    end != 17 || text[end])
+		return vio__fail(EINVAL, "net: mac=%s, expected XX:XX:XX:XX:XX:XX", text);
+	for (unsigned i = 0; i < ETH_ALEN; i++)
+		n->mac[i] = (uint8_t)b[i];
+	if (n->mac[0] & 1 || !(b[0] | b[1] | b[2] | b[3] | b[4] | b[5]))
+		return vio__fail(EINVAL, "net: mac=%s is no address of one card: zero, or a group's", text);
+	return 0;
+}
+
+static int net_args(struct vio_dev *d, const char *arg)
+{
+	struct net *n = d->priv;
+	uint64_t pairs = 1, size = 256, mtu = 0;
+	bool packed = true;
+	char *mac = NULL;
+	const struct vio__arg args[] = {
+		{ "pairs", VIO__ARG_NUM, &pairs, 1, NET_PAIRS },    { "queue-size", VIO__ARG_NUM, &size, 2, 32768 },
+		{ "packed", VIO__ARG_BOOL, &packed, 0, 0 },	    { "mac", VIO__ARG_TEXT, &mac, 0, 0 },
+		{ "mtu", VIO__ARG_NUM, &mtu, 68, 65535 },	    { "offloads", VIO__ARG_BOOL, &n->offloads, 0, 0 },
+		{ "merge", VIO__ARG_BOOL, &n->merge, 0, 0 },	    { "control", VIO__ARG_BOOL, &n->control, 0, 0 },
+	};
+	int rc;
+
+	n->offloads = n->merge = n->control = n->link = true;
+	rc = vio__args("net", arg, args, VIO_ARRAY_SIZE(args));
+	rc = rc ? rc : net_mac(n, mac);
+	free(mac);
+	if (!rc && !vio__is_pow2(size))
+		rc = vio__fail(EINVAL, "net: queue-size=%llu is no power of two", (unsigned long long)size);
+	if (!rc && pairs > 1 && !n->control)
+		rc = vio__fail(EINVAL, "net: pairs=%llu needs control=on", (unsigned long long)pairs);
+	n->pairs = (unsigned)pairs;
+	n->mtu = (uint16_t)mtu;
+	d->queues = 2 * n->pairs + n->control;
+	d->queue_size = (unsigned)size;
+	if (!packed)
+		d->offered &= ~NET_BIT(VIRTIO_F_RING_PACKED);
+	return rc;
+}
+
+/* The port's wishes count where the arguments have none. */
+static int net_port(struct vio_dev *d)
+{
+	const uint32_t ops = 1u << VIO_OP_SEND | 1u << VIO_OP_RECV;
+	static const uint8_t none[ETH_ALEN];
+	struct net *n = d->priv;
+	int rc;
+
+	if (!d->backend)
+		return vio__fail(EINVAL, "net: a network device needs a port");
+	n->port.sz = sizeof(n->port);
+	rc = vio_backend_info(d->backend, &n->port);
+	if (rc)
+		return rc;
+	if ((n->port.ops & ops) != ops)
+		return vio__fail(EINVAL, "net: the backend takes no packets, expected a port such as \"tap:NAME\"");
+	if (n->pairs > VIO_MAX(n->port.pairs, 1))
+		return vio__fail(EINVAL, "net: pairs=%u, but the port has %u", n->pairs, VIO_MAX(n->port.pairs, 1));
+	if (!n->offloads)
+		n->port.offloads = 0;
+	if (!n->mtu)
+		n->mtu = n->port.mtu;
+	if (!memcmp(n->mac, none, sizeof(none)))
+		memcpy(n->mac, n->port.mac, sizeof(n->mac));
+	return 0;
+}
+
+static void net_offer(struct vio_dev *d)
+{
+	static const uint8_t none[ETH_ALEN];
+	const struct net *n = d->priv;
+
+	for (unsigned i = 0; i < VIO_ARRAY_SIZE(net_features); i++)
+		if (net_port_takes(n, &net_features[i]))
+			d->offered |= NET_BIT(net_features[i].bit);
+	if (memcmp(n->mac, none, sizeof(none)))
+		d->offered |= NET_BIT(VIRTIO_NET_F_MAC);
+	if (n->mtu)
+		d->offered |= NET_BIT(VIRTIO_NET_F_MTU);
+	if (n->merge)
+		d->offered |= NET_BIT(VIRTIO_NET_F_MRG_RXBUF);
+	if (n->control)
+		d->offered |= NET_BIT(VIRTIO_NET_F_CTRL_VQ) | NET_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE);
+	if (n->pairs > 1)
+		d->offered |= NET_BIT(VIRTIO_NET_F_MQ);
+}
+
+static int net_init(struct vio_dev *d, const char *arg)
+{
+	struct net *n = d->priv;
+	int rc = net_args(d, arg);
+
+	rc = rc ? rc : net_port(d);
+	if (rc)
+		return rc;
+	net_offer(d);
+	n->pair = aligned_alloc(VIO_CACHELINE, n->pairs * sizeof(*n->pair));
+	if (!n->pair)
+		return vio__fail(ENOMEM, "net: out of memory for %u pairs", n->pairs);
+	memset(n->pair, 0, n->pairs * sizeof(*n->pair));
+	vio__net_apply(d);
+	return 0;
+}
+
+static void net_fini(struct vio_dev *d)
+{
+	const struct net *n = d->priv;
+
+	free(n->pair);
+}
+
+/* A segmented frame's checksum is still to be put in (5.1.3.1): without that, no segmentation. */
+static uint8_t net_sound(uint8_t takes)
+{
+	return takes & VIO_PACKET_CSUM ? takes : takes & VIO_PACKET_CSUM_OK;
+}
+
+void vio__net_apply(struct vio_dev *d)
+{
+	const uint64_t long_header = NET_BIT(VIRTIO_F_VERSION_1) | NET_BIT(VIRTIO_NET_F_MRG_RXBUF);
+	struct net *n = d->priv;
+	uint8_t send = 0, recv = 0;
+
+	for (unsigned i = 0; i < VIO_ARRAY_SIZE(net_features); i++) {
+		const struct net_feature *f = &net_features[i];
+
+		if (d->acked & NET_BIT(f->bit) && net_port_takes(n, f)) {
+			send |= f->send;
+			recv |= f->recv;
+		}
+	}
+	recv = net_sound(recv);
+	if (d->acked & NET_BIT(VIRTIO_NET_F_MRG_RXBUF))
+		recv |= VIO_RECV_MERGE;
+	n->hdr_len = d->acked & long_header ? NET_HDR : NET_HDR_LEGACY;
+	VIO_STORE(&n->send_takes, net_sound(send));
+	VIO_STORE(&n->recv_takes, recv);
+}
+
+static void net_features_set(struct vio_dev *d)
+{
+	struct net *n = d->priv;
+
+	vio__net_apply(d);
+	VIO_STORE(&n->announce, false);
+	for (unsigned i = 0; i < n->pairs; i++)
+		n->pair[i].recv.rest = 0;
+}
+
+static unsigned net_status(const struct vio_dev *d)
+{
+	const struct net *n = d->priv;
+	bool announce = VIO_LOAD(&n->announce) && d->acked & NET_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE);
+
+	return (n->up ? VIRTIO_NET_S_LINK_UP : 0) | (announce ? VIRTIO_NET_S_ANNOUNCE : 0);
+}
+
+/* Whether the port's cable is in is asked here; nothing else of a port changes. */
+static void net_config_read(struct vio_dev *d, void *to)
+{
+	struct net *n = d->priv;
+	struct vio_backend_info now = { .sz = sizeof(now) };
+	struct virtio_net_config c = { .speed = htole32(UINT32_MAX), .duplex = UINT8_MAX };
+
+	if (!vio_backend_info(d->backend, &now))
+		n->port.link_down = now.link_down;
+	VIO_STORE(&n->up, n->link && !n->port.link_down);
+	memcpy(c.mac, n->mac, sizeof(c.mac));
+	c.status = htole16((uint16_t)net_status(d));
+	c.max_virtqueue_pairs = htole16((uint16_t)n->pairs);
+	c.mtu = htole16(n->mtu);
+	memcpy(to, &c, sizeof(c));
+}
+
+/* A legacy driver sets its address here (5.1.4.3); others have the control queue for that. */
+static int net_config_write(struct vio_dev *d, unsigned offset, const void *from, unsigned len)
+{
+	struct net *n = d->priv;
+
+	if (offset + len > sizeof(n->mac) || d->acked & NET_BIT(VIRTIO_F_VERSION_1))
+		return vio__fail(EINVAL, "net: config write %u+%u; nothing is writable but a legacy driver's mac", offset,
+				 len);
+	memcpy(n->mac + offset, from, len);
+	return 0;
+}
+
+static bool net_lane(struct vio_dev *d, unsigned index, struct vio_lane_opts *o)
+{
+	o->pair = index / 2;
+	o->recv = !(index & 1);
+	return index != net_control_queue(d) && index < 2 * ((struct net *)d->priv)->pairs;
+}
+
+static unsigned net_vhost_user_queues(const struct vio_dev *d)
+{
+	return ((const struct net *)d->priv)->pairs;
+}
+
+static unsigned net_serve(struct vio_vq *q, struct vio_req **r, unsigned n)
+{
+	if (VIO_LIKELY(q->lane))
+		return q->index & 1 ? vio__net_send(q, r, n) : vio__net_recv(q, r, n);
+	for (unsigned i = 0; i < n; i++)
+		vio__net_ctrl(q, r[i]);
+	return 0;
+}
+
+static void net_finish(struct vio_vq *q, struct vio_req **r, unsigned n)
+{
+	if (q->index & 1)
+		vio__net_sent(q, r, n);
+	else
+		vio__net_received(q, r, n);
+}
+
+const struct vio_device_type *vio_dev_net(void)
+{
+	static const struct vio_device_type type = {
+		.sz = sizeof(type),
+		.name = "net",
+		.help = "pairs=N,queue-size=N,packed=on|off,mac=XX:XX:XX:XX:XX:XX,mtu=N,offloads=on|off,merge=on|off,"
+			"control=on|off: a network card",
+		.id = 1,
+		.features = NET_BIT(VIRTIO_NET_F_STATUS),
+		.priv = sizeof(struct net),
+		.scratch = sizeof(struct net_scratch),
+		.config = sizeof(struct virtio_net_config),
+		.init = net_init,
+		.fini = net_fini,
+		.serve = net_serve,
+		.finish = net_finish,
+		.config_read = net_config_read,
+		.config_write = net_config_write,
+		.features_set = net_features_set,
+		.lane = net_lane,
+		.vhost_user_queues = net_vhost_user_queues,
+	};
+
+	return &type;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * virtio-net (virtio 1.3, 5.1) from within: net.c is the device, net_tx.c what its guest
+ * sends, net_rx.c what it receives, net_ctrl.c its control queue.
+ */
+#ifndef VIO_DEVICE_NET_H
+#define VIO_DEVICE_NET_H
+
+#include "device/device.h"
+
+#include "base/barrier.h"
+
+#include <endian.h>
+#include <linux/virtio_net.h>
+#include <virtio-offload/net.h>
+
+/* Absent from older headers (virtio 1.3, 5.1.3 and 5.1.6). */
+#ifndef VIRTIO_NET_F_GUEST_USO4
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO 56
+#endif
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
+#define NET_BIT(b) (1ull << (b))
+#define NET_PAIRS 64u
+#define NET_FRAME_MIN 14u    /* an Ethernet header */
+#define NET_FRAME_MAX 65550u /* no frame is longer (virtio 1.3, 5.1.6.3.1) */
+#define NET_HDR_LEGACY 10u   /* struct virtio_net_hdr without num_buffers */
+#define NET_HDR 12u
+
+/* One direction of a pair: one thread writes it, any may read the counters. */
+struct net_flow {
+	_Alignas(VIO_CACHELINE) uint64_t packets;
+	uint64_t bytes;
+	uint64_t dropped[VIO_NET_DROP_N];
+	/* To the guest only: the packet whose RECVs are coming up. */
+	uint32_t rest;	/* of them are still to come */
+	bool lost;	/* it is dropped: they go back empty */
+	/* Where a packet goes that meets a buffer with no room behind the header. */
+	struct iovec blind;
+	char blind_bytes[NET_HDR + 64];
+};
+
+struct net_pair {
+	struct net_flow send, recv;
+};
+
+struct net {
+	/* What the data path reads, once a batch. The control thread or the control queue writes it. */
+	uint8_t hdr_len;	/* of each packet's header */
+	uint8_t send_takes;	/* VIO_PACKET_* that the guest's headers may ask for */
+	uint8_t recv_takes;	/* flags of each RECV */
+	bool up;		/* packets pass: the cable is in here, and at the port */
+	struct net_pair *pair;
+
+	uint8_t mac[ETH_ALEN];
+	uint16_t mtu;		/* 0: not offered */
+	unsigned pairs;
+	bool link;		/* as vio_net_set_link has it */
+	bool announce;		/* asked of the guest, and not done yet */
+	bool offloads, merge, control;	/* arguments */
+	struct vio_backend_info port;
+};
+
+/* What serve keeps for finish. */
+struct net_scratch {
+	uint16_t entry;	/* of buf, which header and data shared */
+	uint16_t cut;	/* bytes of the header in it; 0: none did */
+	bool blind;	/* RECV: its iov is the flow's, not the guest's */
+};
+
+/* Where the control queue is, or UINT_MAX: there is none (5.1.2). */
+VIO_INLINE unsigned net_control_queue(const struct vio_dev *d)
+{
+	const struct net *n = d->priv;
+	const uint64_t many = NET_BIT(VIRTIO_NET_F_MQ) | NET_BIT(VIRTIO_NET_F_RSS);
+
+	if (!(d->acked & NET_BIT(VIRTIO_NET_F_CTRL_VQ)))
+		return UINT32_MAX;
+	return d->acked & many ? 2 * n->pairs : 2;
+}
+
+VIO_INLINE void net_drop(struct vio_vq *q, struct net_flow *f, enum vio_net_drop why)
+{
+	vq_count(&f->dropped[why], 1);
+	vq_count(&q->stats->errors, 1);
+}
+
+unsigned vio__net_send(struct vio_vq *q, struct vio_req **r, unsigned n);
+void vio__net_sent(struct vio_vq *q, struct vio_req **r, unsigned n);
+unsigned vio__net_recv(struct vio_vq *q, struct vio_req **r, unsigned n);
+void vio__net_received(struct vio_vq *q, struct vio_req **r, unsigned n);
+
+/* Carries out one command of the control queue and answers it: written is set. */
+void vio__net_ctrl(struct vio_vq *q, struct vio_req *r);
+
+/* Puts into the hot fields what features, arguments and links come to. */
+void vio__net_apply(struct vio_dev *d);
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the guest receives. Its buffers go to the port whole, since which of them a packet
+ * will begin in is not known; the port leaves room for the header there (req.h,
+ * "Packets"). On the way up the header is written, and how many buffers the packet fills
+ * (virtio 1.3, 5.1.6.4). Buffers come up in the order they went down, and are given in
+ * that order, so that those a port still holds can be put back into the ring.
+ */
+#include "device/net.h"
+
+VIO_INLINE uint64_t net_room(const struct vio_req *r)
+{
+	uint64_t room = 0;
+
+	for (unsigned i = 0; i < r->niov; i++)
+		room += r->iov[i].iov_len;
+	return room;
+}
+
+/* A buffer without room behind the header takes its turn all the same, but what comes into it is lost. */
+static void net_blind(struct net_flow *f, struct net_scratch *s, struct vio_req *r)
+{
+	f->blind = (struct iovec){ f->blind_bytes, sizeof(f->blind_bytes) };
+	s->blind = true;
+	r->iov = &f->blind;
+	r->niov = 1;
+	r->len = sizeof(f->blind_bytes);
+}
+
+unsigned vio__net_recv(struct vio_vq *q, struct vio_req **r, unsigned n)
+{
+	const struct net *net = q->dev->priv;
+	struct net_flow *f = &net->pair[q->index / 2].recv;
+	const struct vio_offload head = { .hdr_len = net->hdr_len };
+	const uint8_t takes = VIO_LOAD(&net->recv_takes);
+
+	for (unsigned i = 0; i < n; i++) {
+		struct vio_req *this = r[i];
+		struct net_scratch *s = vio_vq_scratch(q, this);
+
+		this->op = VIO_OP_RECV;
+		this->flags = takes;
+		this->offload = head;
+		this->iov = this->buf + this->nout;
+		this->niov = this->nin;
+		this->len = net_room(this);
+		s->blind = false;
+		if (VIO_UNLIKELY(this->len <= head.hdr_len))
+			net_blind(f, s, this);
+	}
+	return n;
+}
+
+VIO_INLINE uint8_t net_gso_type(uint8_t flags)
+{
+	uint8_t ecn = flags & VIO_PACKET_ECN ? VIRTIO_NET_HDR_GSO_ECN : 0;
+
+	if (flags & VIO_PACKET_TSO4)
+		return VIRTIO_NET_HDR_GSO_TCPV4 | ecn;
+	if (flags & VIO_PACKET_TSO6)
+		return VIRTIO_NET_HDR_GSO_TCPV6 | ecn;
+	return flags & (VIO_PACKET_USO4 | VIO_PACKET_USO6) ? VIRTIO_NET_HDR_GSO_UDP_L4 : VIRTIO_NET_HDR_GSO_NONE;
+}
+
+VIO_INLINE struct virtio_net_hdr_v1 net_header(const struct vio_req *r)
+{
+	struct virtio_net_hdr_v1 h = { .num_buffers = htole16((uint16_t)r->res) };
+
+	if (VIO_LIKELY(!(r->flags & VIO_PACKET_CSUM))) {
+		h.flags = r->flags & VIO_PACKET_CSUM_OK ? VIRTIO_NET_HDR_F_DATA_VALID : 0;
+		return h;
+	}
+	h.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	h.gso_type = net_gso_type(r->flags);
+	h.hdr_len = htole16(r->offload.hdr_len);
+	h.gso_size = htole16(r->offload.gso_size);
+	h.csum_start = htole16(r->offload.csum_start);
+	h.csum_offset = htole16(r->offload.csum_offset);
+	return h;
+}
+
+/* There are len bytes of room: it was looked at on the way down. */
+static void net_scatter(const struct vio_req *r, const void *from, unsigned len)
+{
+	for (unsigned i = 0; len; i++) {
+		unsigned piece = (unsigned)VIO_MIN(r->iov[i].iov_len, (size_t)len);
+
+		memcpy(r->iov[i].iov_base, from, piece);
+		from = (const char *)from + piece;
+		len -= piece;
+	}
+}
+
+VIO_INLINE void net_write_header(const struct vio_req *r, unsigned hdr_len)
+{
+	struct virtio_net_hdr_v1 h = net_header(r);
+
+	if (VIO_LIKELY(r->iov[0].iov_len >= NET_HDR && hdr_len == NET_HDR))
+		memcpy(r->iov[0].iov_base, &h, NET_HDR);
+	else
+		net_scatter(r, &h, hdr_len);
+}
+
+/* May the guest have the packet that begins in r? */
+VIO_INLINE bool net_wanted(struct vio_vq *q, const struct net *net, struct net_flow *f, const struct vio_req *r,
+			   bool blind)
+{
+	if (VIO_LIKELY(r->res > 0 && !blind && VIO_LOAD(&net->up)))
+		return true;
+	if (r->res > 0) /* else the port failed, and there is no packet */
+		net_drop(q, f, blind ? VIO_NET_DROP_SHORT : VIO_NET_DROP_LINK);
+	return false;
+}
+
+/* Returns how many of the frame's bytes the guest gets in r. */
+VIO_INLINE uint32_t net_received_one(struct vio_vq *q, const struct net *net, struct net_flow *f, struct vio_req *r,
+				     uint64_t *packets)
+{
+	const bool blind = ((const struct net_scratch *)vio_vq_scratch(q, r))->blind, first = !f->rest;
+	uint32_t head = 0;
+
+	if (first) {
+		f->lost = !net_wanted(q, net, f, r, blind);
+		f->rest = r->res > 0 ? (uint32_t)r->res : 1;
+		*packets += !f->lost;
+	}
+	f->rest--;
+	if (VIO_UNLIKELY(f->lost || blind))
+		return 0; /* written stays 0: drivers pass over a buffer too short for a header */
+	if (first) {
+		head = net->hdr_len;
+		net_write_header(r, head);
+	}
+	r->written = head + (uint32_t)r->len;
+	return (uint32_t)r->len;
+}
+
+void vio__net_received(struct vio_vq *q, struct vio_req **r, unsigned n)
+{
+	const struct net *net = q->dev->priv;
+	struct net_flow *f = &net->pair[q->index / 2].recv;
+	uint64_t bytes = 0, packets = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		__builtin_prefetch(r[i]->iov[0].iov_base, 1);
+	for (unsigned i = 0; i < n; i++)
+		bytes += net_received_one(q, net, f, r[i], &packets);
+	vq_count(&f->packets, packets);
+	vq_count(&f->bytes, bytes);
+	vq_count(&q->stats->bytes_read, bytes);
+}

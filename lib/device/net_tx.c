@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the guest sends: a header, then a frame, in whatever descriptors its driver likes
+ * (virtio 1.3, 2.7.4). The header is copied once and checked against the frame's length
+ * and the features (5.1.6.2); the frame stays where the guest has it. A packet that is not
+ * sound is dropped and counted, and its queue goes on.
+ */
+#include "device/net.h"
+
+#define NET_TAGS 2u /* VLAN tags that are looked behind */
+
+/* Copies up to len bytes from the front of an n-entry vector; returns how many there were. */
+static unsigned net_gather(void *to, unsigned len, const struct iovec *iov, unsigned n)
+{
+	unsigned have = 0;
+
+	for (unsigned i = 0; i < n && have < len; i++) {
+		unsigned piece = (unsigned)VIO_MIN(iov[i].iov_len, (size_t)(len - have));
+
+		memcpy((char *)to + have, iov[i].iov_base, piece);
+		have += piece;
+	}
+	return have;
+}
+
+/* Cuts the first `left` bytes off; returns the first entry of the frame. There are as many. */
+VIO_INLINE unsigned net_cut(struct net_scratch *s, struct vio_req *r, unsigned left)
+{
+	unsigned i = 0;
+
+	for (; left && r->buf[i].iov_len <= left; i++)
+		left -= (unsigned)r->buf[i].iov_len;
+	if (left) {
+		s->entry = (uint16_t)i;
+		s->cut = (uint16_t)left;
+		r->buf[i].iov_base = (char *)r->buf[i].iov_base + left;
+		r->buf[i].iov_len -= left;
+	}
+	return i;
+}
+
+/* False: the chain is too short for a header. Else *h is the copy, and iov and len are the frame's. */
+VIO_INLINE bool net_split(struct net_scratch *s, struct vio_req *r, struct virtio_net_hdr_v1 *h, unsigned hdr_len)
+{
+	unsigned first;
+
+	s->cut = 0;
+	if (VIO_LIKELY(r->nout && r->buf[0].iov_len >= hdr_len))
+		memcpy(h, r->buf[0].iov_base, NET_HDR_LEGACY);
+	else if (net_gather(h, hdr_len, r->buf, r->nout) < hdr_len)
+		return false;
+	__asm__ volatile("" : "+m"(*h)); /* the copy from here on: the guest may change the original */
+	first = net_cut(s, r, hdr_len);
+	r->iov = r->buf + first;
+	r->niov = (uint16_t)(r->nout - first);
+	r->len = 0;
+	for (unsigned i = 0; i < r->niov; i++)
+		r->len += r->iov[i].iov_len;
+	return true;
+}
+
+/* A UDP frame to be cut: which IP it is, the header does not say. */
+static uint8_t net_udp_gso(const struct vio_req *r)
+{
+	uint8_t head[NET_FRAME_MIN + 4 * NET_TAGS];
+	unsigned have = net_gather(head, sizeof(head), r->iov, r->niov);
+
+	for (unsigned at = 12; at + 2 <= have; at += 4) {
+		unsigned type = (unsigned)head[at] << 8 | head[at + 1];
+
+		if (type == 0x0800)
+			return VIO_PACKET_USO4;
+		if (type == 0x86dd)
+			return VIO_PACKET_USO6;
+		if (type != 0x8100 && type != 0x88a8)
+			return 0;
+	}
+	return 0;
+}
+
+/* VIO_PACKET_* of a gso_type that is not NONE; 0: there is no such type. */
+VIO_INLINE uint8_t net_gso(const struct vio_req *r, uint8_t type)
+{
+	uint8_t ecn = type & VIRTIO_NET_HDR_GSO_ECN ? VIO_PACKET_ECN : 0;
+
+	switch (type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		return VIO_PACKET_TSO4 | ecn;
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		return VIO_PACKET_TSO6 | ecn;
+	case VIRTIO_NET_HDR_GSO_UDP_L4:
+		return ecn ? 0 : net_udp_gso(r);
+	default:
+		return 0;
+	}
+}
+
+/*
+ * From the header to flags and offload; false: it contradicts the frame or the features. Flags
+ * that the guest has no business to set are ignored, hdr_len is a hint (5.1.6.2.2).
+ */
+VIO_INLINE bool net_offload(struct vio_req *r, const struct virtio_net_hdr_v1 *h, uint8_t takes)
+{
+	uint16_t start, offset, hdr_len;
+	uint8_t gso;
+
+	r->flags = 0;
+	r->offload = (struct vio_offload){ 0 };
+	if (VIO_LIKELY(!(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)))
+		return h->gso_type == VIRTIO_NET_HDR_GSO_NONE;
+	start = le16toh(h->csum_start);
+	offset = le16toh(h->csum_offset);
+	hdr_len = le16toh(h->hdr_len);
+	if (!(takes & VIO_PACKET_CSUM) || start < NET_FRAME_MIN || (uint32_t)start + offset + 2 > r->len)
+		return false;
+	r->flags = VIO_PACKET_CSUM;
+	r->offload.csum_start = start;
+	r->offload.csum_offset = offset;
+	r->offload.hdr_len = hdr_len <= r->len ? hdr_len : 0;
+	if (h->gso_type == VIRTIO_NET_HDR_GSO_NONE)
+		return true;
+	gso = net_gso(r, h->gso_type);
+	r->flags |= gso;
+	r->offload.gso_size = le16toh(h->gso_size);
+	return gso && !(gso & ~takes) && r->offload.gso_size;
+}
+
+static void net_uncut(const struct net_scratch *s, struct vio_req *r)
+{
+	r->buf[s->entry].iov_base = (char *)r->buf[s->entry].iov_base - s->cut;
+	r->buf[s->entry].iov_len += s->cut;
+}
+
+/* True: it is for the port. */
+VIO_INLINE bool net_send_one(struct vio_vq *q, struct net_flow *f, struct vio_req *r, unsigned hdr_len, uint8_t takes)
+{
+	struct net_scratch *s = vio_vq_scratch(q, r);
+	struct virtio_net_hdr_v1 h;
+	enum vio_net_drop why = VIO_NET_DROP_SHORT;
+
+	r->op = VIO_OP_SEND;
+	r->res = 0;
+	if (VIO_LIKELY(net_split(s, r, &h, hdr_len) && r->len >= NET_FRAME_MIN && r->len <= NET_FRAME_MAX)) {
+		if (VIO_LIKELY(net_offload(r, &h, takes)))
+			return true;
+		why = VIO_NET_DROP_HEADER;
+	}
+	if (s->cut)
+		net_uncut(s, r);
+	net_drop(q, f, why);
+	return false;
+}
+
+static unsigned net_send_none(struct vio_vq *q, struct net_flow *f, unsigned n)
+{
+	vq_count(&f->dropped[VIO_NET_DROP_LINK], n);
+	vq_count(&q->stats->errors, n);
+	return 0;
+}
+
+unsigned vio__net_send(struct vio_vq *q, struct vio_req **r, unsigned n)
+{
+	const struct net *net = q->dev->priv;
+	struct net_flow *f = &net->pair[q->index / 2].send;
+	const unsigned hdr_len = net->hdr_len;
+	const uint8_t takes = VIO_LOAD(&net->send_takes);
+	unsigned down = 0;
+	uint64_t bytes = 0;
+
+	if (VIO_UNLIKELY(!VIO_LOAD(&net->up)))
+		return net_send_none(q, f, n);
+	for (unsigned i = 0; i < n; i++)
+		if (r[i]->nout)
+			__builtin_prefetch(r[i]->buf[0].iov_base);
+	for (unsigned i = 0; i < n; i++) {
+		struct vio_req *this = r[i];
+
+		if (VIO_UNLIKELY(!net_send_one(q, f, this, hdr_len, takes)))
+			continue;
+		bytes += this->len;
+		r[i] = r[down]; /* dropped ones gather behind those for the port */
+		r[down++] = this;
+	}
+	vq_count(&f->packets, down);
+	vq_count(&f->bytes, bytes);
+	vq_count(&q->stats->bytes_written, bytes);
+	return down;
+}
+
+void vio__net_sent(struct vio_vq *q, struct vio_req **r, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const struct net_scratch *s = vio_vq_scratch(q, r[i]);
+
+		if (s->cut)
+			net_uncut(s, r[i]);
+	}
+}
