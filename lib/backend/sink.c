@@ -9,7 +9,7 @@
 #define SINK_ROOM 1024u
 
 struct sink {
-	uint64_t packets, bytes;	/* by all lanes */
+	uint64_t packets, bytes; /* by all lanes */
 };
 
 struct sink_lane {
@@ -87,7 +87,8 @@ static unsigned sink_recall(struct vio_lane *l, struct vio_req **r, unsigned n)
 }
 
 static void sink_stats(struct vio_backend *b,
-		       void (*each)(void *ctx, const char *layer, const char *counter, uint64_t value), void *ctx)
+		       void (*each)(void *ctx, const char *layer, const char *counter, uint64_t value),
+		       void *ctx)
 {
 	const struct sink *k = b->priv;
 

@@ -37,7 +37,8 @@ static int net_mac(struct net *n, const char *text)
 
 	if (!text)
 		return 0;
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) != ETH_ALEN ||
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) !=
+		    ETH_ALEN ||
 	    end != 17 || text[end])
 		return vio__fail(EINVAL, "net: mac=%s, expected XX:XX:XX:XX:XX:XX", text);
 	for (unsigned i = 0; i < ETH_ALEN; i++)
@@ -54,10 +55,14 @@ static int net_args(struct vio_dev *d, const char *arg)
 	bool packed = true;
 	char *mac = NULL;
 	const struct vio__arg args[] = {
-		{ "pairs", VIO__ARG_NUM, &pairs, 1, NET_PAIRS },    { "queue-size", VIO__ARG_NUM, &size, 2, 32768 },
-		{ "packed", VIO__ARG_BOOL, &packed, 0, 0 },	    { "mac", VIO__ARG_TEXT, &mac, 0, 0 },
-		{ "mtu", VIO__ARG_NUM, &mtu, 68, 65535 },	    { "offloads", VIO__ARG_BOOL, &n->offloads, 0, 0 },
-		{ "merge", VIO__ARG_BOOL, &n->merge, 0, 0 },	    { "control", VIO__ARG_BOOL, &n->control, 0, 0 },
+		{ "pairs", VIO__ARG_NUM, &pairs, 1, NET_PAIRS },
+		{ "queue-size", VIO__ARG_NUM, &size, 2, 32768 },
+		{ "packed", VIO__ARG_BOOL, &packed, 0, 0 },
+		{ "mac", VIO__ARG_TEXT, &mac, 0, 0 },
+		{ "mtu", VIO__ARG_NUM, &mtu, 68, 65535 },
+		{ "offloads", VIO__ARG_BOOL, &n->offloads, 0, 0 },
+		{ "merge", VIO__ARG_BOOL, &n->merge, 0, 0 },
+		{ "control", VIO__ARG_BOOL, &n->control, 0, 0 },
 	};
 	int rc;
 
@@ -93,9 +98,11 @@ static int net_port(struct vio_dev *d)
 	if (rc)
 		return rc;
 	if ((n->port.ops & ops) != ops)
-		return vio__fail(EINVAL, "net: the backend takes no packets, expected a port such as \"tap:NAME\"");
+		return vio__fail(EINVAL,
+				 "net: the backend takes no packets, expected a port such as \"tap:NAME\"");
 	if (n->pairs > VIO_MAX(n->port.pairs, 1))
-		return vio__fail(EINVAL, "net: pairs=%u, but the port has %u", n->pairs, VIO_MAX(n->port.pairs, 1));
+		return vio__fail(EINVAL, "net: pairs=%u, but the port has %u", n->pairs,
+				 VIO_MAX(n->port.pairs, 1));
 	if (!n->offloads)
 		n->port.offloads = 0;
 	if (!n->mtu)
@@ -218,8 +225,9 @@ static int net_config_write(struct vio_dev *d, unsigned offset, const void *from
 	struct net *n = d->priv;
 
 	if (offset + len > sizeof(n->mac) || d->acked & NET_BIT(VIRTIO_F_VERSION_1))
-		return vio__fail(EINVAL, "net: config write %u+%u; nothing is writable but a legacy driver's mac", offset,
-				 len);
+		return vio__fail(EINVAL,
+				 "net: config write %u+%u; nothing is writable but a legacy driver's mac",
+				 offset, len);
 	memcpy(n->mac + offset, from, len);
 	return 0;
 }
@@ -258,7 +266,8 @@ const struct vio_device_type *vio_dev_net(void)
 	static const struct vio_device_type type = {
 		.sz = sizeof(type),
 		.name = "net",
-		.help = "pairs=N,queue-size=N,packed=on|off,mac=XX:XX:XX:XX:XX:XX,mtu=N,offloads=on|off,merge=on|off,"
+		.help = "pairs=N,queue-size=N,packed=on|off,mac=XX:XX:XX:XX:XX:XX,mtu=N,offloads=on|off,"
+			"merge=on|off,"
 			"control=on|off: a network card",
 		.id = 1,
 		.features = NET_BIT(VIRTIO_NET_F_STATUS),

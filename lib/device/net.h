@@ -37,8 +37,8 @@ struct net_flow {
 	uint64_t bytes;
 	uint64_t dropped[VIO_NET_DROP_N];
 	/* To the guest only: the packet whose RECVs are coming up. */
-	uint32_t rest;	/* of them are still to come */
-	bool lost;	/* it is dropped: they go back empty */
+	uint32_t rest; /* of them are still to come */
+	bool lost;     /* it is dropped: they go back empty */
 	/* Where a packet goes that meets a buffer with no room behind the header. */
 	struct iovec blind;
 	char blind_bytes[NET_HDR + 64];
@@ -50,24 +50,24 @@ struct net_pair {
 
 struct net {
 	/* What the data path reads, once a batch. The control thread or the control queue writes it. */
-	uint8_t hdr_len;	/* of each packet's header */
-	uint8_t send_takes;	/* VIO_PACKET_* that the guest's headers may ask for */
-	uint8_t recv_takes;	/* flags of each RECV */
-	bool up;		/* packets pass: the cable is in here, and at the port */
+	uint8_t hdr_len;    /* of each packet's header */
+	uint8_t send_takes; /* VIO_PACKET_* that the guest's headers may ask for */
+	uint8_t recv_takes; /* flags of each RECV */
+	bool up;	    /* packets pass: the cable is in here, and at the port */
 	struct net_pair *pair;
 
 	uint8_t mac[ETH_ALEN];
-	uint16_t mtu;		/* 0: not offered */
+	uint16_t mtu; /* 0: not offered */
 	unsigned pairs;
-	bool link;		/* as vio_net_set_link has it */
-	bool announce;		/* asked of the guest, and not done yet */
-	bool offloads, merge, control;	/* arguments */
+	bool link;		       /* as vio_net_set_link has it */
+	bool announce;		       /* asked of the guest, and not done yet */
+	bool offloads, merge, control; /* arguments */
 	struct vio_backend_info port;
 };
 
 /* What serve keeps for finish. */
 struct net_scratch {
-	uint16_t entry;	/* of buf, which header and data shared */
+	uint16_t entry; /* of buf, which header and data shared */
 	uint16_t cut;	/* bytes of the header in it; 0: none did */
 	bool blind;	/* RECV: its iov is the flow's, not the guest's */
 };

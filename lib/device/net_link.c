@@ -4,7 +4,8 @@
 
 static int net_of(const struct vio_dev *d)
 {
-	return d->type == vio_dev_net() ? 0 : vio__fail(EINVAL, "%s: expected a network device", d->type->name);
+	return d->type == vio_dev_net() ? 0
+					: vio__fail(EINVAL, "%s: expected a network device", d->type->name);
 }
 
 int vio_net_set_link(struct vio_dev *d, bool up)

@@ -59,7 +59,8 @@ VIO_INLINE uint8_t net_gso_type(uint8_t flags)
 		return VIRTIO_NET_HDR_GSO_TCPV4 | ecn;
 	if (flags & VIO_PACKET_TSO6)
 		return VIRTIO_NET_HDR_GSO_TCPV6 | ecn;
-	return flags & (VIO_PACKET_USO4 | VIO_PACKET_USO6) ? VIRTIO_NET_HDR_GSO_UDP_L4 : VIRTIO_NET_HDR_GSO_NONE;
+	return flags & (VIO_PACKET_USO4 | VIO_PACKET_USO6) ? VIRTIO_NET_HDR_GSO_UDP_L4
+							   : VIRTIO_NET_HDR_GSO_NONE;
 }
 
 VIO_INLINE struct virtio_net_hdr_v1 net_header(const struct vio_req *r)
@@ -102,8 +103,8 @@ VIO_INLINE void net_write_header(const struct vio_req *r, unsigned hdr_len)
 }
 
 /* May the guest have the packet that begins in r? */
-VIO_INLINE bool net_wanted(struct vio_vq *q, const struct net *net, struct net_flow *f, const struct vio_req *r,
-			   bool blind)
+VIO_INLINE bool net_wanted(struct vio_vq *q, const struct net *net, struct net_flow *f,
+			   const struct vio_req *r, bool blind)
 {
 	if (VIO_LIKELY(r->res > 0 && !blind && VIO_LOAD(&net->up)))
 		return true;
@@ -113,8 +114,8 @@ VIO_INLINE bool net_wanted(struct vio_vq *q, const struct net *net, struct net_f
 }
 
 /* Returns how many of the frame's bytes the guest gets in r. */
-VIO_INLINE uint32_t net_received_one(struct vio_vq *q, const struct net *net, struct net_flow *f, struct vio_req *r,
-				     uint64_t *packets)
+VIO_INLINE uint32_t net_received_one(struct vio_vq *q, const struct net *net, struct net_flow *f,
+				     struct vio_req *r, uint64_t *packets)
 {
 	const bool blind = ((const struct net_scratch *)vio_vq_scratch(q, r))->blind, first = !f->rest;
 	uint32_t head = 0;

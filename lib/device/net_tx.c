@@ -40,7 +40,8 @@ VIO_INLINE unsigned net_cut(struct net_scratch *s, struct vio_req *r, unsigned l
 }
 
 /* False: the chain is too short for a header. Else *h is the copy, and iov and len are the frame's. */
-VIO_INLINE bool net_split(struct net_scratch *s, struct vio_req *r, struct virtio_net_hdr_v1 *h, unsigned hdr_len)
+VIO_INLINE bool net_split(struct net_scratch *s, struct vio_req *r, struct virtio_net_hdr_v1 *h,
+			  unsigned hdr_len)
 {
 	unsigned first;
 
@@ -132,7 +133,8 @@ static void net_uncut(const struct net_scratch *s, struct vio_req *r)
 }
 
 /* True: it is for the port. */
-VIO_INLINE bool net_send_one(struct vio_vq *q, struct net_flow *f, struct vio_req *r, unsigned hdr_len, uint8_t takes)
+VIO_INLINE bool net_send_one(struct vio_vq *q, struct net_flow *f, struct vio_req *r, unsigned hdr_len,
+			     uint8_t takes)
 {
 	struct net_scratch *s = vio_vq_scratch(q, r);
 	struct virtio_net_hdr_v1 h;
