@@ -146,6 +146,23 @@ struct flow *flow_find(struct flow_table *t, const struct flow_key *k, uint32_t 
 	return f && f->generation == generation ? f : NULL;
 }
 
+void flow_prefetch(const struct flow_table *t, const struct flow_key *k)
+{
+	struct flow_spot s = flow_spot(t, k);
+
+	for (unsigned i = 0; i < 4; i++) {
+		uint64_t hits = flow_match(t->tags[s.bucket[i / 2]].four[i % 2], s.tag);
+
+		if (hits) {
+			const struct flow *f = flow_place(t, s.bucket[i / 2], i % 2 * 4 + flow_lane(hits));
+
+			__builtin_prefetch(f);
+			__builtin_prefetch(&f->bytes);
+			return;
+		}
+	}
+}
+
 static unsigned flow_free_ways(const struct flow_table *t, uint32_t bucket)
 {
 	unsigned n = 0;

@@ -50,6 +50,9 @@ void flow_table_free(struct flow_table *t);
 /* NULL: none, or made from another generation. Valid until the next flow_add. */
 struct flow *flow_find(struct flow_table *t, const struct flow_key *k, uint32_t generation);
 
+/* Starts to load k's flow, if it seems to be there: for batches, all of these before the first flow_find. */
+void flow_prefetch(const struct flow_table *t, const struct flow_key *k);
+
 /*
  * A place for k's decision: its old one, which keeps its counters, a free one, or the stalest's.
  * Never fails. used_ns is now; the caller fills n and act.
