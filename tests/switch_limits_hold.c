@@ -167,6 +167,7 @@ static void clocks_behind_win_nothing(void **state)
 
 struct takers {
 	struct bucket bucket;
+	pthread_barrier_t start;
 	uint64_t now, taken;
 	uint32_t stop;
 };
@@ -176,9 +177,11 @@ static void *taker(void *arg)
 	struct takers *t = arg;
 	uint64_t taken = 0;
 
-	while (!VIO_LOAD_ACQUIRE(&t->stop))
+	pthread_barrier_wait(&t->start);
+	do
 		for (unsigned i = 0; i < 64; i++)
 			taken += bucket_take(&t->bucket, 1 + i % 3, VIO_LOAD(&t->now)) ? 1 + i % 3 : 0;
+	while (!VIO_LOAD_ACQUIRE(&t->stop));
 	__atomic_fetch_add(&t->taken, taken, __ATOMIC_RELAXED);
 	return NULL;
 }
@@ -192,9 +195,11 @@ static void threads_never_exceed(void **state)
 
 	(void)state;
 	t.now = START;
+	assert_int_equal(pthread_barrier_init(&t.start, NULL, THREADS + 1), 0);
 	bucket_set(&t.bucket, 1000000, 100, t.now);
 	for (unsigned i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, taker, &t), 0);
+	pthread_barrier_wait(&t.start);
 	for (unsigned i = 0; i < 20000; i++) {
 		uint64_t rate = i % 100 < 50 ? 1000000 : 3000000;
 
@@ -206,6 +211,7 @@ static void threads_never_exceed(void **state)
 	VIO_STORE_RELEASE(&t.stop, 1);
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&t.start);
 	assert_true(t.taken > 0);
 	assert_true(t.taken <= allowed);
 	/* And what is left is what the bucket holds. */
