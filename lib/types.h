@@ -18,6 +18,7 @@
 	X(null)               \
 	X(sink)               \
 	X(vhost_user)         \
+	X(tap)                \
 	VIO__TYPE_CRYPT(X)    \
 	X(throttle)           \
 	X(offset)             \

@@ -108,6 +108,22 @@ VIO_INLINE unsigned recv_part(const struct vio_req *r, bool first, struct iovec 
 	return n;
 }
 
+/* Copies as much of len bytes into r as it can hold, as its packet's first RECV or a later one. Returns how
+ * much. */
+VIO_INLINE size_t recv_put(const struct vio_req *r, bool first, const void *from, size_t len)
+{
+	size_t skip = recv_head(r, first), at = 0;
+
+	for (unsigned i = 0; i < r->niov && at < len; i++) {
+		size_t cut = VIO_MIN(skip, r->iov[i].iov_len), n = VIO_MIN(r->iov[i].iov_len - cut, len - at);
+
+		memcpy((char *)r->iov[i].iov_base + cut, (const char *)from + at, n);
+		skip -= cut;
+		at += n;
+	}
+	return at;
+}
+
 /*
  * How many RECVs a frame of len bytes takes. 0: more than wait now. -EMSGSIZE: it will
  * never fit, as its first RECVs can't be merged with later ones.
