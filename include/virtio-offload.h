@@ -12,6 +12,7 @@
 #include <virtio-offload/poll.h>
 #include <virtio-offload/queue.h>
 #include <virtio-offload/req.h>
+#include <virtio-offload/switch.h>
 #include <virtio-offload/throttle.h>
 #include <virtio-offload/vhost_user.h>
 

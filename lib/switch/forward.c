@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/* Carries out what was decided: a frame to one port, to many, to mirrors; here or on other threads. */
+#include "packet/packet.h"
+#include "switch/thread.h"
+
+void sw_head_tag(struct sw_head *h, const struct sw_head *from, uint16_t vlan)
+{
+	uint8_t pcp = sw_tagged(from) ? from->bytes[14] & 0xf0 : 0;
+
+	memcpy(h->bytes, from->bytes, 12);
+	packet_put16(h->bytes + 12, 0x8100);
+	packet_put16(h->bytes + 14, vlan);
+	h->bytes[14] |= pcp;
+	memcpy(h->bytes + 16, from->bytes + from->len - 2, 2);
+	h->len = RECV_FRAME_MIN + SW_TAG;
+}
+
+void sw_head_untag(struct sw_head *h, const struct sw_head *from)
+{
+	memcpy(h->bytes, from->bytes, 12);
+	memcpy(h->bytes + 12, from->bytes + from->len - 2, 2);
+	h->len = RECV_FRAME_MIN;
+}
+
+void sw_head_for(struct sw_head *h, const struct sw_frame *f, const struct sw_conf *c)
+{
+	if (c->vlan == f->vlan)
+		sw_head_untag(h, &f->head);
+	else
+		sw_head_tag(h, &f->head, f->vlan);
+}
+
+/* Equal for the packets of a flow, so that they stay in order. Looks at the sender's memory again, but a
+ * frame that changes meanwhile only chooses its own lane. */
+static uint32_t forward_hash(struct sw_frame *f)
+{
+	uint8_t head[PACKET_HEAD];
+	unsigned have;
+	struct packet p;
+
+	if (f->hash)
+		return f->hash;
+	have = (unsigned)vio__packet_copy(head, f->r->iov, f->r->niov, 0, VIO_MIN(f->len, PACKET_HEAD));
+	f->hash = vio__packet_parse(&p, head, have, f->len) ? vio__packet_hash(&p, head) : 1;
+	f->hash += !f->hash;
+	return f->hash;
+}
+
+/* The lane that receives this frame for p: of those that have buffers, by flow. NULL: none receives. */
+static struct sw_lane *forward_pick(struct vio_switch_port *p, struct sw_frame *f)
+{
+	struct sw_receivers *rs = VIO_LOAD_ACQUIRE(&p->receivers);
+	unsigned at;
+
+	if (!rs || rs->n == 1)
+		return rs ? rs->lane[0] : NULL;
+	at = forward_hash(f) % rs->n;
+	for (unsigned i = 0; i < rs->n; i++) {
+		struct sw_lane *lane = rs->lane[(at + i) % rs->n];
+
+		if (VIO_LOAD(&lane->live))
+			return lane;
+	}
+	return rs->lane[at];
+}
+
+static int forward_to(struct sw_thread *t, struct sw_frame *f, const struct sw_head *h,
+		      struct vio_switch_port *p, enum sw_parcel_kind kind)
+{
+	struct sw_lane *lane = p ? forward_pick(p, f) : NULL;
+
+	if (!lane || (sw_conf(p)->flags & VIO_SWITCH_DOWN))
+		return VIO_SWITCH_DROP_DOWN;
+	if (lane->thread == t)
+		return sw_deliver(lane, f, h);
+	if (!sw_ring_room(t, lane->thread))
+		return VIO_SWITCH_DROP_CONGESTED;
+	sw_send_parcel(t, lane->thread, f, h, kind, p);
+	return SW_AWAY;
+}
+
+static void forward_copy(struct sw_thread *t, struct sw_frame *f, const struct sw_head *h,
+			 struct vio_switch_port *p)
+{
+	if (p)
+		sw_copy_ends(p, forward_to(t, f, h, p, SW_COPY));
+}
+
+/* One port of a flood; adds the thread that has to do it, if it is not this one. */
+static void forward_flood_port(struct sw_thread *t, struct sw_frame *f, struct vio_switch_port *p,
+			       const struct sw_conf *c, uint64_t *others)
+{
+	struct sw_lane *lane = forward_pick(p, f);
+	struct sw_head h;
+
+	if (!lane) {
+		sw_port_lost(p, VIO_SWITCH_DROP_DOWN);
+	} else if (lane->thread == t) {
+		sw_head_for(&h, f, c);
+		sw_copy_ends(p, sw_deliver(lane, f, &h));
+	} else if (sw_ring_room(t, lane->thread)) {
+		*others |= 1ull << lane->thread->index;
+	} else {
+		sw_port_lost(p, VIO_SWITCH_DROP_CONGESTED);
+	}
+}
+
+/* Mirrors of a flood's receivers are served by its sender, whose the parcels are. */
+static void forward_flood_mirrors(struct sw_thread *t, struct sw_frame *f)
+{
+	struct vio_switch *sw = t->sw;
+	struct sw_head h;
+
+	for (unsigned i = 0, high = VIO_LOAD(&sw->high); i < high; i++) {
+		struct vio_switch_port *p = sw_port(sw, i), *mirror = p ? sw_mirror(sw, sw_conf(p)) : NULL;
+
+		if (!mirror || !sw_floods_to(f, p, sw_conf(p)))
+			continue;
+		sw_head_for(&h, f, sw_conf(p));
+		forward_copy(t, f, &h, mirror);
+	}
+}
+
+static int forward_flood(struct sw_thread *t, struct sw_frame *f, uint64_t now)
+{
+	struct vio_switch *sw = t->sw;
+	unsigned ports = 0;
+	uint64_t others = 0;
+
+	if (!bucket_take(&f->from->port->storm, 1, now))
+		return VIO_SWITCH_DROP_STORM;
+	for (unsigned i = 0, high = VIO_LOAD(&sw->high); i < high; i++) {
+		struct vio_switch_port *p = sw_port(sw, i);
+		const struct sw_conf *c = p ? sw_conf(p) : NULL;
+
+		if (!p || !sw_floods_to(f, p, c))
+			continue;
+		ports++;
+		forward_flood_port(t, f, p, c, &others);
+	}
+	for (; others; others &= others - 1)
+		sw_send_parcel(t, sw->thread[__builtin_ctzll(others)], f, &f->head, SW_FLOODED, NULL);
+	if (VIO_LOAD(&sw->mirrors))
+		forward_flood_mirrors(t, f);
+	if (ports > 1)
+		sw_count(&f->from->counts.flooded, 1);
+	return ports ? SW_DELIVERED : VIO_SWITCH_DROP_NOWHERE;
+}
+
+static int forward_act(struct sw_thread *t, struct sw_frame *f, const struct flow *w, uint64_t now)
+{
+	int why = VIO_SWITCH_DROP_NOWHERE;
+	struct sw_head h = f->head;
+
+	for (unsigned i = 0; i < w->n; i++) {
+		const struct flow_action *a = &w->act[i];
+
+		if (a->kind == FLOW_DROP)
+			why = a->why;
+		else if (a->kind == FLOW_POP_VLAN)
+			sw_head_untag(&h, &f->head);
+		else if (a->kind != FLOW_OUTPUT)
+			sw_head_tag(&h, &f->head, a->arg);
+		else if (a->why == SW_MIRRORED)
+			forward_copy(t, f, &h, sw_port(t->sw, a->arg));
+		else if (a->arg == SW_FLOOD)
+			why = forward_flood(t, f, now);
+		else
+			why = forward_to(t, f, &h, sw_port(t->sw, a->arg), SW_UNICAST);
+	}
+	return why;
+}
+
+/* A kept decision, or a new one. Those kept are made again now and then, since addresses age. */
+static struct flow *forward_decision(struct sw_thread *t, const struct sw_frame *f,
+				     const struct flow_key *key, uint64_t now)
+{
+	uint32_t generation = sw_generation(t->sw);
+	struct flow *w = flow_find(t->flows, key, generation);
+
+	if (VIO_LIKELY(w && now - w->used_ns < t->sw->refresh_ns))
+		return w;
+	w = flow_add(t->flows, key, generation, now);
+	sw_decide(t->sw, f, w, now);
+	return w;
+}
+
+static bool forward_limited(struct vio_switch_port *p, uint32_t len, uint64_t now)
+{
+	if (!bucket_take(&p->packets, 1, now))
+		return true;
+	if (bucket_take(&p->bytes, len, now))
+		return false;
+	bucket_put(&p->packets, 1);
+	return true;
+}
+
+int sw_forward(struct sw_thread *t, struct sw_frame *f, uint64_t now)
+{
+	struct vio_switch_port *p = f->from->port;
+	const struct sw_conf *c = sw_conf(p);
+	struct flow_key key;
+	struct flow *w;
+	int why;
+
+	f->in = p->number;
+	f->in_flags = (uint8_t)c->flags;
+	if (c->flags & VIO_SWITCH_DOWN)
+		return VIO_SWITCH_DROP_DOWN;
+	why = sw_parse(f, c, &key);
+	if (why >= 0)
+		return why;
+	if (forward_limited(p, f->len, now))
+		return VIO_SWITCH_DROP_LIMIT;
+	w = forward_decision(t, f, &key, now);
+	w->packets++;
+	w->bytes += f->len;
+	return forward_act(t, f, w, now);
+}
+
+/* All ports that this thread receives for. */
+static void forward_arrive_flood(struct sw_thread *t, struct sw_frame *f)
+{
+	struct sw_head h;
+
+	for (unsigned i = 0, high = VIO_LOAD(&t->sw->high); i < high; i++) {
+		struct vio_switch_port *p = sw_port(t->sw, i);
+		const struct sw_conf *c = p ? sw_conf(p) : NULL;
+		struct sw_lane *lane = p && sw_floods_to(f, p, c) ? forward_pick(p, f) : NULL;
+
+		if (!lane || lane->thread != t)
+			continue;
+		sw_head_for(&h, f, c);
+		sw_copy_ends(p, sw_deliver(lane, f, &h));
+	}
+}
+
+int sw_arrive(struct sw_thread *t, struct sw_parcel *x)
+{
+	struct vio_switch_port *p;
+	struct sw_lane *lane;
+	int why = VIO_SWITCH_DROP_DOWN;
+
+	if (x->kind == SW_FLOODED) {
+		forward_arrive_flood(t, &x->f);
+		return SW_DELIVERED;
+	}
+	p = sw_port(t->sw, x->port);
+	if (!p || p->serial != x->serial)
+		return x->kind == SW_COPY ? SW_DELIVERED : why;
+	lane = forward_pick(p, &x->f);
+	if (lane && lane->thread == t && !(sw_conf(p)->flags & VIO_SWITCH_DOWN))
+		why = sw_deliver(lane, &x->f, &x->f.head);
+	if (x->kind == SW_UNICAST)
+		return why;
+	sw_copy_ends(p, why);
+	return SW_DELIVERED;
+}
