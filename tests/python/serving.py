@@ -54,10 +54,13 @@ def key(name, size=64):
 class Server:
     """A running server; on leaving, it must have been stopped."""
 
+    program, ready_when = SERVER, "queues: "
+
     def __init__(self, *args, ready=1):
-        self.process = subprocess.Popen([SERVER, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([self.program, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True)
         for _ in range(ready):
-            self.wait_for("queues: ")
+            self.wait_for(self.ready_when)
 
     def wait_for(self, text):
         """The next line of stderr that has text."""
