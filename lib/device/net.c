@@ -267,8 +267,7 @@ const struct vio_device_type *vio_dev_net(void)
 		.sz = sizeof(type),
 		.name = "net",
 		.help = "pairs=N,queue-size=N,packed=on|off,mac=XX:XX:XX:XX:XX:XX,mtu=N,offloads=on|off,"
-			"merge=on|off,"
-			"control=on|off: a network card",
+			"merge=on|off,control=on|off: a network card",
 		.id = 1,
 		.features = NET_BIT(VIRTIO_NET_F_STATUS),
 		.priv = sizeof(struct net),
