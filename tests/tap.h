@@ -109,9 +109,10 @@ MAYBE_UNUSED static void net_mac(const char *name, unsigned char *mac)
 MAYBE_UNUSED static int net_socket(int type, const char *ip, uint16_t port)
 {
 	struct sockaddr_in a = net_addr(ip, port);
-	int s = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int s = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
 
 	assert_true(s >= 0);
+	assert_int_equal(setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
 	if (bind(s, (void *)&a, sizeof(a)))
 		fail_msg("bind to %s: %s", ip, strerror(errno));
 	return s;
