@@ -156,7 +156,7 @@ def too_many_clients(silent):
 
 
 with Scratch(), Switch("--port", "vhost-user:a.sock,vlan=10,mirror=b", "--port", "vhost-user:b.sock,vlan=10",
-                       "--threads", "2") as switch:
+                       "--threads", "2", "--control-timeout", "2") as switch:
     ports_come_and_go()
     ports_change()
     addresses_are_set()

@@ -73,6 +73,7 @@ CASES = [
     ([*A, "--control", "used"], ["used", "listens"]),
     ([*A, "--control", LONG], ["107"]),
     ([*A, "--control="], ["--control"]),
+    ([*A, "--control-timeout", "0"], ["--control-timeout 0", "1 to 3600"]),
     (["ctl"], ["usage", "show"]),
     (["ctl", "--foo"], ["usage"]),
     (["ctl", "--control", "nobody", "show"], ["nobody", "No such file"]),

@@ -19,7 +19,6 @@
 
 #define MAX_CONNS 16
 #define MAX_LINE 4096
-#define PATIENCE_NS 10000000000ull /* for a line to come, and for its reply to be read */
 #define RETRY_NS 1000000000ull
 
 struct conn {
@@ -91,9 +90,10 @@ static void conn_await(struct conn *n, uint32_t events)
 		conn_close(n);
 }
 
+/* For a line to come, and for its reply to be read. */
 static void conn_be_patient(struct conn *n)
 {
-	vio_timer_set(poller(n->control), &n->patience, PATIENCE_NS);
+	vio_timer_set(poller(n->control), &n->patience, n->control->s->o.control_timeout * 1000000000ull);
 }
 
 static void conn_impatient(struct vio_timer *t)

@@ -106,6 +106,8 @@ static int set_help(const struct option *o, const char *value, struct options *t
 static const struct option options[] = {
 	{ "port", "PORT", "a port of the switch, see below; as often as there are ports", .set = set_port },
 	{ "control", "SOCKET", "where 'vswitch ctl' reaches this switch (none)", .set = set_control },
+	{ "control-timeout", "SECONDS", "silence after which one of its clients is dropped (10)",
+	  NUMBER(control_timeout, 1, 3600) },
 	{ "threads", "N", "threads that ports are spread over: 1..64 (1)", NUMBER(threads, 1, MAX_THREADS) },
 	{ "poll", "[MODE]", "event (the default), adaptive or busy, which --poll alone means",
 	  .set = set_poll },
@@ -146,7 +148,7 @@ static int set_help(const struct option *o, const char *value, struct options *t
 	     "A learning Ethernet switch between virtual machines (vhost-user), the host (tap), the wire\n"
 	     "(xsk) and capture files (pcap).\n");
 	for (unsigned i = 0; i < OPTIONS; i++)
-		printf("  --%-14s %-9s  %s\n", options[i].name, options[i].value ? options[i].value : "",
+		printf("  --%-15s %-8s  %s\n", options[i].name, options[i].value ? options[i].value : "",
 		       options[i].help);
 	puts("\nA PORT is where it leads and what it may: vhost-user:/run/vm1.sock,vlan=10,pairs=2\n"
 	     "  name=NAME             what 'vswitch ctl' calls it (the last part of where it leads)");
@@ -226,7 +228,7 @@ int options_read(struct options *o, int argc, char **argv)
 {
 	int rc = 0;
 
-	*o = (struct options){ .threads = 1, .log = VIO_LOG_INFO };
+	*o = (struct options){ .threads = 1, .log = VIO_LOG_INFO, .control_timeout = 10 };
 	for (int i = 1; i < argc && !rc; i++)
 		rc = read_one(o, argv, &i);
 	if (!rc && !o->nports && !o->control) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Tables: columns as wide as their cells for people, an array of objects for programs. */
+#define _GNU_SOURCE /* vasprintf */
 #include "vswitch.h"
 
 #include <ctype.h>
@@ -43,25 +44,17 @@ static void table_take(struct table *t, char *cell)
 
 void table_put(struct table *t, const char *fmt, ...)
 {
-	char *cell = NULL;
+	char *cell;
 	va_list ap;
-	size_t len;
-	FILE *to = t && !t->failed ? open_memstream(&cell, &len) : NULL;
 
-	if (!to) {
-		if (t)
-			t->failed = true;
+	if (!t || t->failed)
 		return;
-	}
 	va_start(ap, fmt);
-	vfprintf(to, fmt, ap);
-	va_end(ap);
-	if (fclose(to)) {
+	if (vasprintf(&cell, fmt, ap) < 0)
 		t->failed = true;
-		free(cell);
-	} else {
+	else
 		table_take(t, cell);
-	}
+	va_end(ap);
 }
 
 void table_number(struct table *t, uint64_t n)
@@ -109,17 +102,24 @@ static void put_json(const struct table *t, FILE *to)
 	fputs(t->have ? "\n]\n" : "]\n", to);
 }
 
-/* One cell of a line; the last of the text columns needs no padding. */
-static void put_cell(const struct table *t, unsigned column, const char *text, int width, FILE *to)
+static const char *cell(const struct table *t, size_t line, unsigned column)
 {
-	const char *gap = column ? "  " : "";
+	return line ? t->cells[(line - 1) * t->n + column] : t->columns[column].title;
+}
+
+/* One cell of a line; blanks before it are written only once it turns out not to be empty. */
+static void put_cell(const struct table *t, unsigned column, const char *text, int width, int *blanks,
+		     FILE *to)
+{
+	int len = (int)strlen(text);
 
 	if (t->columns[column].kind == COLUMN_NUMBER)
-		fprintf(to, "%s%*s", gap, width, text);
-	else if (column == t->n - 1)
-		fprintf(to, "%s%s", *text ? gap : "", text);
-	else
-		fprintf(to, "%s%-*s", gap, width, text);
+		*blanks += width - len;
+	if (len)
+		fprintf(to, "%*s%s", *blanks, "", text);
+	*blanks = (len ? 0 : *blanks) + 2;
+	if (t->columns[column].kind == COLUMN_TEXT)
+		*blanks += width - len;
 }
 
 static int width_of(const struct table *t, unsigned column)
@@ -133,11 +133,12 @@ static int width_of(const struct table *t, unsigned column)
 
 static void put_lines(const struct table *t, const int *widths, FILE *to)
 {
-	for (size_t row = 0; row <= t->have / t->n; row++) {
+	for (size_t line = 0; line <= t->have / t->n; line++) {
+		int blanks = 0;
+
 		for (unsigned c = 0; c < t->n; c++)
 			if (t->columns[c].kind != COLUMN_HIDDEN)
-				put_cell(t, c, row ? t->cells[(row - 1) * t->n + c] : t->columns[c].title,
-					 widths[c], to);
+				put_cell(t, c, cell(t, line, c), widths[c], &blanks, to);
 		fputc('\n', to);
 	}
 }
