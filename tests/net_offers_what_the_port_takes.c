@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Features, config space and lanes of a network device: what its arguments and its port come to. */
-#include "net_guest.h"
+#include "net_commands.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -14,7 +14,10 @@
 #define GUEST_USO6 VIO_BIT(55)
 #define SEND_ALL (B(CSUM) | B(HOST_TSO4) | B(HOST_TSO6) | B(HOST_ECN) | USO)
 #define RECV_ALL (B(GUEST_CSUM) | B(GUEST_TSO4) | B(GUEST_TSO6) | B(GUEST_ECN) | GUEST_USO4 | GUEST_USO6)
-#define ALWAYS (B(STATUS) | B(MRG_RXBUF) | B(CTRL_VQ) | B(GUEST_ANNOUNCE))
+#define CONTROL                                                                                     \
+	(B(CTRL_VQ) | B(GUEST_ANNOUNCE) | B(CTRL_RX) | B(CTRL_RX_EXTRA) | B(CTRL_VLAN) | B(CTRL_MAC_ADDR) | \
+	 B(CTRL_GUEST_OFFLOADS))
+#define ALWAYS (B(STATUS) | B(MRG_RXBUF) | CONTROL)
 #define QUEUE_BITS (((1ull << 41) - 1) & ~((1ull << 24) - 1)) /* of rings and transports (6) */
 
 static uint64_t offered(struct net_guest *n, const char *arg)
@@ -272,6 +275,7 @@ static void each_queue_has_its_pair(void **state)
 	assert_int_equal(net_device(&n, NET_V1 | B(CTRL_VQ) | B(MQ), "pairs=4"), 0);
 	for (unsigned i = 0; i < 9; i++)
 		assert_int_equal(net_start(&n, i, 16), 0);
+	assert_int_equal(net_command_pairs(&n, 4), VIRTIO_NET_OK);
 	for (unsigned pair = 0; pair < 4; pair++) {
 		assert_non_null(n.port->recv[pair]);
 		assert_int_equal(net_run(&n, 2 * pair + 1, &out, 1), 0);

@@ -28,6 +28,7 @@ struct dev_vq {
 	bool started;			/* the control thread's: start was called, stop's reply is not here */
 	bool measure;
 	bool recv;			/* its lane receives: what is under way waits for packets */
+	bool paused, renew;		/* as vio__vq_pause and vio__vq_renew say; written by any thread */
 	unsigned under_way;		/* submitted to the lane and not reaped */
 	struct vio_poller *reply;
 	struct vio_msg go, answer_go, halt, answer_halt, broke, kicked;
@@ -65,5 +66,14 @@ VIO_INLINE void vq_count(uint64_t *counter, uint64_t n)
 }
 
 void vio__vq_init(struct dev_vq *q, struct vio_dev *d, unsigned index);
+
+/*
+ * For a device whose control queue changes what others do: any thread that runs one of its
+ * queues, or the control thread while none runs. A paused queue takes nothing, and its
+ * RECVs that wait for packets are back in the ring; renewed ones are taken anew. It
+ * happens in the queue's next pass; what had come until then still comes up.
+ */
+void vio__vq_pause(struct vio_dev *d, unsigned index, bool paused);
+void vio__vq_renew(struct vio_dev *d, unsigned index);
 
 #endif

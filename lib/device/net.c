@@ -112,6 +112,12 @@ static int net_port(struct vio_dev *d)
 	return 0;
 }
 
+/* What comes with a control queue. */
+static const uint64_t net_control = NET_BIT(VIRTIO_NET_F_CTRL_VQ) | NET_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) |
+				    NET_BIT(VIRTIO_NET_F_CTRL_RX) | NET_BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) |
+				    NET_BIT(VIRTIO_NET_F_CTRL_VLAN) | NET_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) |
+				    NET_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
+
 static void net_offer(struct vio_dev *d)
 {
 	static const uint8_t none[ETH_ALEN];
@@ -127,9 +133,79 @@ static void net_offer(struct vio_dev *d)
 	if (n->merge)
 		d->offered |= NET_BIT(VIRTIO_NET_F_MRG_RXBUF);
 	if (n->control)
-		d->offered |= NET_BIT(VIRTIO_NET_F_CTRL_VQ) | NET_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE);
+		d->offered |= net_control;
 	if (n->pairs > 1)
 		d->offered |= NET_BIT(VIRTIO_NET_F_MQ);
+}
+
+/* A segmented frame's checksum is still to be put in (5.1.3.1): without that, no segmentation. */
+static uint8_t net_sound(uint8_t takes)
+{
+	return takes & VIO_PACKET_CSUM ? takes : takes & VIO_PACKET_CSUM_OK;
+}
+
+/* Puts into the hot fields what these features let through. */
+static void net_apply(struct vio_dev *d, uint64_t features)
+{
+	struct net *n = d->priv;
+	uint8_t send = 0, recv = 0;
+
+	for (unsigned i = 0; i < VIO_ARRAY_SIZE(net_features); i++) {
+		const struct net_feature *f = &net_features[i];
+
+		if (features & NET_BIT(f->bit) && net_port_takes(n, f)) {
+			send |= f->send;
+			recv |= f->recv;
+		}
+	}
+	recv = net_sound(recv);
+	if (features & NET_BIT(VIRTIO_NET_F_MRG_RXBUF))
+		recv |= VIO_RECV_MERGE;
+	VIO_STORE(&n->send_takes, net_sound(send));
+	VIO_STORE(&n->recv_takes, recv);
+}
+
+/* RECVs that wait at the port say what was on before; so they are taken back, and anew. */
+void vio__net_use_offloads(struct vio_dev *d, uint64_t guest_offloads)
+{
+	const struct net *n = d->priv;
+
+	net_apply(d, d->acked & (~NET_GUEST_OFFLOADS | guest_offloads));
+	for (unsigned i = 0; i < n->pairs; i++)
+		vio__vq_renew(d, 2 * i);
+}
+
+void vio__net_use_pairs(struct vio_dev *d, unsigned pairs)
+{
+	struct net *n = d->priv;
+
+	VIO_STORE(&n->active, (uint16_t)pairs);
+	for (unsigned i = 0; i < 2 * n->pairs; i++)
+		vio__vq_pause(d, i, i / 2 >= pairs);
+}
+
+/* What the driver has said is forgotten. */
+static void net_forget(struct vio_dev *d)
+{
+	const uint64_t long_header = NET_BIT(VIRTIO_F_VERSION_1) | NET_BIT(VIRTIO_NET_F_MRG_RXBUF);
+	struct net *n = d->priv;
+
+	n->hdr_len = d->acked & long_header ? NET_HDR : NET_HDR_LEGACY;
+	net_apply(d, d->acked);
+	vio__net_filter_reset(&n->filter, n->mac, d->acked & NET_BIT(VIRTIO_NET_F_CTRL_VLAN));
+	VIO_STORE(&n->announce, false);
+	for (unsigned i = 0; i < n->pairs; i++)
+		n->pair[i].recv.rest = 0;
+}
+
+/* Of several pairs one is used until the driver says otherwise (5.1.6.5.5). */
+static void net_features_set(struct vio_dev *d)
+{
+	const uint64_t says_pairs = NET_BIT(VIRTIO_NET_F_CTRL_VQ) | NET_BIT(VIRTIO_NET_F_MQ);
+	const struct net *n = d->priv;
+
+	net_forget(d);
+	vio__net_use_pairs(d, (d->acked & says_pairs) == says_pairs ? 1 : n->pairs);
 }
 
 static int net_init(struct vio_dev *d, const char *arg)
@@ -145,7 +221,8 @@ static int net_init(struct vio_dev *d, const char *arg)
 	if (!n->pair)
 		return vio__fail(ENOMEM, "net: out of memory for %u pairs", n->pairs);
 	memset(n->pair, 0, n->pairs * sizeof(*n->pair));
-	vio__net_apply(d);
+	n->active = (uint16_t)n->pairs;
+	net_forget(d);
 	return 0;
 }
 
@@ -154,44 +231,6 @@ static void net_fini(struct vio_dev *d)
 	const struct net *n = d->priv;
 
 	free(n->pair);
-}
-
-/* A segmented frame's checksum is still to be put in (5.1.3.1): without that, no segmentation. */
-static uint8_t net_sound(uint8_t takes)
-{
-	return takes & VIO_PACKET_CSUM ? takes : takes & VIO_PACKET_CSUM_OK;
-}
-
-void vio__net_apply(struct vio_dev *d)
-{
-	const uint64_t long_header = NET_BIT(VIRTIO_F_VERSION_1) | NET_BIT(VIRTIO_NET_F_MRG_RXBUF);
-	struct net *n = d->priv;
-	uint8_t send = 0, recv = 0;
-
-	for (unsigned i = 0; i < VIO_ARRAY_SIZE(net_features); i++) {
-		const struct net_feature *f = &net_features[i];
-
-		if (d->acked & NET_BIT(f->bit) && net_port_takes(n, f)) {
-			send |= f->send;
-			recv |= f->recv;
-		}
-	}
-	recv = net_sound(recv);
-	if (d->acked & NET_BIT(VIRTIO_NET_F_MRG_RXBUF))
-		recv |= VIO_RECV_MERGE;
-	n->hdr_len = d->acked & long_header ? NET_HDR : NET_HDR_LEGACY;
-	VIO_STORE(&n->send_takes, net_sound(send));
-	VIO_STORE(&n->recv_takes, recv);
-}
-
-static void net_features_set(struct vio_dev *d)
-{
-	struct net *n = d->priv;
-
-	vio__net_apply(d);
-	VIO_STORE(&n->announce, false);
-	for (unsigned i = 0; i < n->pairs; i++)
-		n->pair[i].recv.rest = 0;
 }
 
 static unsigned net_status(const struct vio_dev *d)
@@ -212,7 +251,7 @@ static void net_config_read(struct vio_dev *d, void *to)
 	if (!vio_backend_info(d->backend, &now))
 		n->port.link_down = now.link_down;
 	VIO_STORE(&n->up, n->link && !n->port.link_down);
-	memcpy(c.mac, n->mac, sizeof(c.mac));
+	filter_mac_bytes(c.mac, VIO_LOAD(&n->filter.mac));
 	c.status = htole16((uint16_t)net_status(d));
 	c.max_virtqueue_pairs = htole16((uint16_t)n->pairs);
 	c.mtu = htole16(n->mtu);
@@ -223,12 +262,15 @@ static void net_config_read(struct vio_dev *d, void *to)
 static int net_config_write(struct vio_dev *d, unsigned offset, const void *from, unsigned len)
 {
 	struct net *n = d->priv;
+	uint8_t mac[ETH_ALEN];
 
-	if (offset + len > sizeof(n->mac) || d->acked & NET_BIT(VIRTIO_F_VERSION_1))
+	if (offset + len > sizeof(mac) || d->acked & NET_BIT(VIRTIO_F_VERSION_1))
 		return vio__fail(EINVAL,
 				 "net: config write %u+%u; nothing is writable but a legacy driver's mac",
 				 offset, len);
-	memcpy(n->mac + offset, from, len);
+	filter_mac_bytes(mac, VIO_LOAD(&n->filter.mac));
+	memcpy(mac + offset, from, len);
+	VIO_STORE(&n->filter.mac, filter_mac(mac));
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * virtio-net (virtio 1.3, 5.1) from within: net.c is the device, net_tx.c what its guest
- * sends, net_rx.c what it receives, net_ctrl.c its control queue.
+ * sends, net_rx.c what it receives, net_filter.c what of that it wants, net_ctrl.c its
+ * control queue.
  */
 #ifndef VIO_DEVICE_NET_H
 #define VIO_DEVICE_NET_H
@@ -9,6 +10,7 @@
 #include "device/device.h"
 
 #include "base/barrier.h"
+#include "device/net_filter.h"
 
 #include <endian.h>
 #include <linux/virtio_net.h>
@@ -25,6 +27,11 @@
 #endif
 
 #define NET_BIT(b) (1ull << (b))
+/* What VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET can turn off and on. */
+#define NET_GUEST_OFFLOADS                                                                                   \
+	(NET_BIT(VIRTIO_NET_F_GUEST_CSUM) | NET_BIT(VIRTIO_NET_F_GUEST_TSO4) |                               \
+	 NET_BIT(VIRTIO_NET_F_GUEST_TSO6) | NET_BIT(VIRTIO_NET_F_GUEST_ECN) |                                \
+	 NET_BIT(VIRTIO_NET_F_GUEST_USO4) | NET_BIT(VIRTIO_NET_F_GUEST_USO6))
 #define NET_PAIRS 64u
 #define NET_FRAME_MIN 14u    /* an Ethernet header */
 #define NET_FRAME_MAX 65550u /* no frame is longer (virtio 1.3, 5.1.6.3.1) */
@@ -54,10 +61,12 @@ struct net {
 	uint8_t send_takes; /* VIO_PACKET_* that the guest's headers may ask for */
 	uint8_t recv_takes; /* flags of each RECV */
 	bool up;	    /* packets pass: the cable is in here, and at the port */
+	uint16_t active;    /* pairs that the driver uses: the others move nothing */
 	struct net_pair *pair;
+	struct net_filter filter;
 
-	uint8_t mac[ETH_ALEN];
-	uint16_t mtu; /* 0: not offered */
+	uint8_t mac[ETH_ALEN]; /* at reset; the one in use is filter.mac */
+	uint16_t mtu;	       /* 0: not offered */
 	unsigned pairs;
 	bool link;		       /* as vio_net_set_link has it */
 	bool announce;		       /* asked of the guest, and not done yet */
@@ -97,7 +106,9 @@ void vio__net_received(struct vio_vq *q, struct vio_req **r, unsigned n);
 /* Carries out one command of the control queue and answers it: written is set. */
 void vio__net_ctrl(struct vio_vq *q, struct vio_req *r);
 
-/* Puts into the hot fields what features, arguments and links come to. */
-void vio__net_apply(struct vio_dev *d);
+/* The control queue's, which have queues that are asleep see to it: how many pairs move packets, and which
+ * offloads those that come may carry. */
+void vio__net_use_pairs(struct vio_dev *d, unsigned pairs);
+void vio__net_use_offloads(struct vio_dev *d, uint64_t guest_offloads);
 
 #endif

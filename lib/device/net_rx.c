@@ -8,6 +8,8 @@
  */
 #include "device/net.h"
 
+#include "packet/packet.h"
+
 VIO_INLINE uint64_t net_room(const struct vio_req *r)
 {
 	uint64_t room = 0;
@@ -102,14 +104,36 @@ VIO_INLINE void net_write_header(const struct vio_req *r, unsigned hdr_len)
 		net_scatter(r, &h, hdr_len);
 }
 
+/* Has the driver said that it wants such packets? The guest may change the frame meanwhile: it only fools
+ * itself. */
+static bool net_passes(const struct net *net, unsigned pair, const struct vio_req *r)
+{
+	uint8_t head[FILTER_HEAD];
+	size_t have = VIO_MIN(r->len, sizeof(head));
+
+	if (pair >= VIO_LOAD(&net->active))
+		return false;
+	if (filter_passes_all(&net->filter))
+		return true;
+	have = vio__packet_copy(head, r->iov, r->niov, net->hdr_len, have);
+	return vio__net_filter_wants(&net->filter, head, (unsigned)have);
+}
+
 /* May the guest have the packet that begins in r? */
 VIO_INLINE bool net_wanted(struct vio_vq *q, const struct net *net, struct net_flow *f,
 			   const struct vio_req *r, bool blind)
 {
-	if (VIO_LIKELY(r->res > 0 && !blind && VIO_LOAD(&net->up)))
+	enum vio_net_drop why = VIO_NET_DROP_FILTER;
+
+	if (VIO_UNLIKELY(r->res <= 0))
+		return false; /* the port failed, and there is no packet */
+	if (VIO_UNLIKELY(blind))
+		why = VIO_NET_DROP_SHORT;
+	else if (VIO_UNLIKELY(!VIO_LOAD(&net->up)))
+		why = VIO_NET_DROP_LINK;
+	else if (VIO_LIKELY(net_passes(net, q->index / 2, r)))
 		return true;
-	if (r->res > 0) /* else the port failed, and there is no packet */
-		net_drop(q, f, blind ? VIO_NET_DROP_SHORT : VIO_NET_DROP_LINK);
+	net_drop(q, f, why);
 	return false;
 }
 

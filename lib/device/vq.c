@@ -6,6 +6,8 @@
  */
 #include "device/device.h"
 
+#include "base/barrier.h"
+
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <time.h>
@@ -97,8 +99,8 @@ static unsigned vq_up(struct dev_vq *q)
 	return n;
 }
 
-/* A receive queue that stops: buffers that no packet filled are back in the guest's ring, as if never taken.
- */
+/* A receive queue that stops or pauses: buffers that no packet filled are back in the guest's ring, as if
+ * never taken. */
 static void vq_recall(struct dev_vq *q)
 {
 	struct vio_req *r[VQ_BATCH];
@@ -136,6 +138,19 @@ static unsigned vq_down(struct dev_vq *q, unsigned budget)
 	return (unsigned)n;
 }
 
+/* Do those buffers have to go back now? */
+static bool vq_recalls(struct dev_vq *q)
+{
+	bool renew = VIO_LOAD(&q->renew) && __atomic_exchange_n(&q->renew, false, __ATOMIC_ACQUIRE);
+
+	return q->phase == VQ_STOPPING || VIO_LOAD(&q->paused) || renew;
+}
+
+static bool vq_takes(const struct dev_vq *q)
+{
+	return q->phase == VQ_RUNNING && !q->err && !VIO_LOAD(&q->paused);
+}
+
 static void vq_end(struct dev_vq *q);
 
 static unsigned vq_run(struct vio_task *t, unsigned budget)
@@ -143,10 +158,10 @@ static unsigned vq_run(struct vio_task *t, unsigned budget)
 	struct dev_vq *q = VIO_CONTAINER(t, struct dev_vq, task);
 	unsigned work;
 
-	if (q->recv && q->phase == VQ_STOPPING)
+	if (q->recv && vq_recalls(q))
 		vq_recall(q);
 	work = vq_up(q);
-	if (q->phase == VQ_RUNNING && !q->err) {
+	if (vq_takes(q)) {
 		work += vq_down(q, budget);
 		if (q->under_way)
 			work += vq_up(q); /* what completed at once need not wait for the next pass */
@@ -164,7 +179,7 @@ static bool vq_arm(struct vio_task *t, bool on)
 {
 	struct dev_vq *q = VIO_CONTAINER(t, struct dev_vq, task);
 
-	if (on && (q->phase != VQ_RUNNING || q->err || (q->v.lane && !vio_lane_room(q->v.lane))))
+	if (on && (!vq_takes(q) || (q->v.lane && !vio_lane_room(q->v.lane))))
 		return false;
 	return vio_queue_kicks(q->v.queue, on);
 }
@@ -238,12 +253,19 @@ static void vq_close(struct dev_vq *q)
 	q->v.lane = NULL;
 }
 
+/* Its poller may be gone from here on: no other queue of the device may wake it. */
+static void vq_idle(struct dev_vq *q)
+{
+	q->started = false;
+	__atomic_store_n(&q->v.poller, NULL, __ATOMIC_RELEASE);
+}
+
 static void vq_started(struct vio_msg *m)
 {
 	struct dev_vq *q = VIO_CONTAINER(m, struct dev_vq, answer_go);
 
 	if (q->start_err)
-		q->started = false;
+		vq_idle(q);
 	q->start_done(q->start_ctx, q->start_err, q->start_err ? q->sentence : "");
 }
 
@@ -273,7 +295,7 @@ static void vq_stopped(struct vio_msg *m)
 {
 	struct dev_vq *q = VIO_CONTAINER(m, struct dev_vq, answer_halt);
 
-	q->started = false;
+	vq_idle(q);
 	q->stop_done(q->stop_ctx, 0, &q->state);
 }
 
@@ -378,6 +400,20 @@ void vio_vq_stop(struct vio_dev *d, unsigned index, struct vio_poller *reply,
 	q->stop_done = done;
 	q->stop_ctx = ctx;
 	vio_poller_post(q->v.poller, &q->halt);
+}
+
+void vio__vq_pause(struct vio_dev *d, unsigned index, bool paused)
+{
+	struct dev_vq *q = &dev_full(d)->vqs[index];
+
+	if (__atomic_exchange_n(&q->paused, paused, __ATOMIC_RELEASE) != paused)
+		vio_vq_kick(d, index);
+}
+
+void vio__vq_renew(struct vio_dev *d, unsigned index)
+{
+	VIO_STORE_RELEASE(&dev_full(d)->vqs[index].renew, true);
+	vio_vq_kick(d, index);
 }
 
 void vio_vq_kick(struct vio_dev *d, unsigned index)

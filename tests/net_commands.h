@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands to a network device's control queue, for tests over net_guest.h. */
+#ifndef TESTS_NET_COMMANDS_H
+#define TESTS_NET_COMMANDS_H
+
+#include "net_guest.h"
+
+#define NET_F(x) VIO_BIT(VIRTIO_NET_F_##x)
+#define NET_CONTROL                                                                                          \
+	(NET_F(CTRL_VQ) | NET_F(CTRL_RX) | NET_F(CTRL_RX_EXTRA) | NET_F(CTRL_VLAN) | NET_F(CTRL_MAC_ADDR) |  \
+	 NET_F(CTRL_GUEST_OFFLOADS) | NET_F(GUEST_ANNOUNCE))
+#define NET_NO_ANSWER 0xaau
+#define NET_ACK_AT 0x8000u /* behind the command, in the control queue's memory */
+
+/* Where the control queue is: behind all pairs, or behind the first. */
+RG_FN unsigned net_command_queue(struct net_guest *n)
+{
+	return vio_dev_acked(n->dev) & NET_F(MQ) ? vio_dev_queues(n->dev) - 1 : 2;
+}
+
+/* The bytes as they are, in one buffer or, if `each`, in pieces of that many; what the device answered. */
+RG_FN uint8_t net_command_bytes(struct net_guest *n, const void *bytes, unsigned len, unsigned each)
+{
+	unsigned queue = net_command_queue(n), count = 0;
+	uint8_t *ack = net_ptr(n, queue, NET_ACK_AT);
+	struct rg_buf b[32];
+
+	memcpy(net_ptr(n, queue, 0), bytes, len);
+	*ack = NET_NO_ANSWER;
+	for (unsigned at = 0; at < len; count++) {
+		unsigned piece = each && count + 2 < 32 ? VIO_MIN(each, len - at) : len - at;
+
+		b[count] = (struct rg_buf){ NET_AT + at, piece, 0 };
+		at += piece;
+	}
+	b[count++] = (struct rg_buf){ NET_AT + NET_ACK_AT, 1, RG_WRITE };
+	if (net_run(n, queue, b, count) != 1)
+		return NET_NO_ANSWER;
+	return *ack;
+}
+
+RG_FN uint8_t net_command(struct net_guest *n, uint8_t class, uint8_t cmd, const void *data, unsigned len)
+{
+	uint8_t bytes[0x8000] = { class, cmd };
+
+	if (len)
+		memcpy(bytes + 2, data, len);
+	return net_command_bytes(n, bytes, len + 2, 0);
+}
+
+RG_FN uint8_t net_command_mode(struct net_guest *n, uint8_t cmd, uint8_t on)
+{
+	return net_command(n, VIRTIO_NET_CTRL_RX, cmd, &on, 1);
+}
+
+RG_FN uint8_t net_command_vlan(struct net_guest *n, uint8_t cmd, uint16_t vlan)
+{
+	uint8_t data[2] = { (uint8_t)vlan, (uint8_t)(vlan >> 8) };
+
+	return net_command(n, VIRTIO_NET_CTRL_VLAN, cmd, data, 2);
+}
+
+/* Tables of addresses 02:0:0:0:hi:lo and 03:..., one after another. */
+RG_FN uint8_t net_command_tables(struct net_guest *n, unsigned unicast, unsigned multicast)
+{
+	static uint8_t data[0x7000];
+	uint8_t *p = data;
+
+	for (unsigned kind = 0; kind < 2; kind++) {
+		unsigned count = kind ? multicast : unicast;
+
+		memcpy(p, (uint8_t[4]){ (uint8_t)count, (uint8_t)(count >> 8) }, 4);
+		p += 4;
+		for (unsigned i = 0; i < count; i++, p += 6)
+			memcpy(p, (uint8_t[6]){ (uint8_t)(2 + kind), 0, 0, 0, (uint8_t)(i >> 8), (uint8_t)i },
+			       6);
+	}
+	return net_command(n, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, data, (unsigned)(p - data));
+}
+
+RG_FN uint8_t net_command_pairs(struct net_guest *n, uint16_t pairs)
+{
+	uint8_t data[2] = { (uint8_t)pairs, (uint8_t)(pairs >> 8) };
+
+	return net_command(n, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, data, 2);
+}
+
+RG_FN uint8_t net_command_offloads(struct net_guest *n, uint64_t offloads)
+{
+	uint8_t data[8];
+
+	for (unsigned i = 0; i < 8; i++)
+		data[i] = (uint8_t)(offloads >> 8 * i);
+	return net_command(n, VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, data, 8);
+}
+
+#endif
