@@ -115,6 +115,31 @@ static void a_ring_starts_disabled_and_waits_for_enable(void **state)
 	guest_queue_close(&q);
 }
 
+/* As QEMU does for network cards. */
+static void a_ring_may_be_enabled_before_features_are_set(void **state)
+{
+	VIO_OPTS(vio_vhost_user_opts, o);
+	struct vu_vring_addr addr;
+	struct guest_queue q;
+	struct front f;
+
+	(void)state;
+	front_serve(&f, "queues=2,queue-size=256", &o);
+	assert_int_equal(front_ack_u64(&f, VU_SET_PROTOCOL_FEATURES, FRONT_PROTOCOL), 0);
+	assert_int_equal(front_ack_state(&f, VU_SET_VRING_ENABLE, 0, 1), 0);
+	front_greet(&f, FRONT_PF | FRONT_V1);
+	assert_int_equal(front_give_memory(&f), 0);
+	guest_queue_init(&q, &f, 0, false);
+	addr = guest_addr(&q);
+	assert_int_equal(front_ack_state(&f, VU_SET_VRING_NUM, 0, q.size), 0);
+	assert_int_equal(front_ack(&f, VU_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0), 0);
+	guest_send_fd(&q, VU_SET_VRING_CALL, q.call);
+	assert_int_equal(guest_send_fd(&q, VU_SET_VRING_KICK, q.kick), 0);
+	guest_check_path(&q, 7, 7);
+	front_free(&f);
+	guest_queue_close(&q);
+}
+
 static void without_protocol_features_a_ring_starts_enabled(void **state)
 {
 	struct vu_vring_addr addr;
@@ -476,6 +501,7 @@ int main(void)
 		cmocka_unit_test(a_packed_ring_reads_and_writes),
 		cmocka_unit_test(both_queues_run),
 		cmocka_unit_test(a_ring_starts_disabled_and_waits_for_enable),
+		cmocka_unit_test(a_ring_may_be_enabled_before_features_are_set),
 		cmocka_unit_test(without_protocol_features_a_ring_starts_enabled),
 		cmocka_unit_test(get_vring_base_stops_and_says_where),
 		cmocka_unit_test(the_base_of_a_packed_ring_has_both_places),

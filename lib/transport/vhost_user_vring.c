@@ -117,7 +117,8 @@ int vus_vring_enable(struct vio_vhost_user *t, struct vu_msg *m)
 {
 	struct vus_ring *r = t->ring;
 
-	if (!(t->features & VUS_BIT(VU_F_PROTOCOL_FEATURES)))
+	/* QEMU enables a network card's rings before it has set features. */
+	if (t->features && !(t->features & VUS_BIT(VU_F_PROTOCOL_FEATURES)))
 		return vio__fail(EPROTO, "SET_VRING_ENABLE needs VHOST_USER_F_PROTOCOL_FEATURES accepted");
 	if (m->p.state.num > 1)
 		return vio__fail(EINVAL, "SET_VRING_ENABLE says %u, expected 0 or 1", m->p.state.num);
