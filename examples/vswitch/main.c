@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vswitch: an Ethernet switch whose ports lead to virtual machines, taps, wires and files. The
+ * vswitch: an Ethernet switch whose ports lead to virtual machines, to the host and elsewhere. The
  * main thread's poller has the sockets, the control channel and a share of the queues; further
  * threads only queues.
  */

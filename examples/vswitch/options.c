@@ -145,8 +145,9 @@ static int set_help(const struct option *o, const char *value, struct options *t
 	puts("usage: vswitch --port PORT [--port PORT]... [OPTIONS]\n"
 	     "       vswitch ctl [--control SOCKET] [--json] COMMAND\n"
 	     "\n"
-	     "A learning Ethernet switch between virtual machines (vhost-user), the host (tap), the wire\n"
-	     "(xsk) and capture files (pcap).\n");
+	     "A learning Ethernet switch between virtual machines (vhost-user), the host (tap) and what "
+	     "else\n"
+	     "can be a port.\n");
 	for (unsigned i = 0; i < OPTIONS; i++)
 		printf("  --%-15s %-8s  %s\n", options[i].name, options[i].value ? options[i].value : "",
 		       options[i].help);

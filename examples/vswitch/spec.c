@@ -117,10 +117,7 @@ static int read_place(struct spec *spec, const char *place, char why[WHY_SIZE])
 	if (!spec->what)
 		return refuse(why, "out of memory");
 	if (!*place || !strchr(place, ':'))
-		return refuse(
-			why,
-			"'%s' leads nowhere: expected vhost-user:PATH, tap:NAME, pcap:FILE, xsk:NAME, ...",
-			place);
+		return refuse(why, "'%s' leads nowhere: expected vhost-user:PATH, tap:NAME, ...", place);
 	if (strncmp(place, VHOST_USER, strlen(VHOST_USER)))
 		return 0;
 	spec->socket = strdup(place + strlen(VHOST_USER));
