@@ -5,7 +5,7 @@
 #include "queue/packed.h"
 
 /* The chain has its id: the slot is that request's now, or the reason why not. */
-VIO_INLINE int packed_claim(struct vio_queue *q, uint64_t *busy, unsigned size, struct queue_req *s, uint16_t id,
+VIO_INLINE int packed_claim(struct vio_queue *q, uint8_t *busy, unsigned size, struct queue_req *s, uint16_t id,
 			    unsigned ndesc)
 {
 	if (VIO_UNLIKELY(id >= size))
@@ -32,7 +32,7 @@ static int packed_drop(struct vio_queue *q, struct queue_req *s, int rc, bool tr
 struct packed_view {
 	const uint64_t *ring, *end;
 	unsigned size;
-	uint64_t *busy;
+	uint8_t *busy;
 	struct mem_range range;
 };
 

@@ -36,7 +36,7 @@ static int queue_alloc(struct vio_queue *q, const struct vio_queue_opts *o)
 	stride = (stride + VIO_CACHELINE - 1) & ~(size_t)(VIO_CACHELINE - 1);
 	q->requests = aligned_alloc(VIO_CACHELINE, stride * q->size);
 	q->free = calloc(q->size, sizeof(*q->free));
-	q->busy = calloc(q->size / 64 + 1, sizeof(*q->busy));
+	q->busy = calloc(q->size, sizeof(*q->busy));
 	q->order = calloc(q->size, sizeof(*q->order));
 	q->track_batch = calloc(q->size, sizeof(*q->track_batch));
 	q->resume.entry = calloc(q->size, sizeof(*q->resume.entry));

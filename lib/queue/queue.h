@@ -54,7 +54,7 @@ struct vio_queue {
 	int error;
 	struct mem_range range;	/* the one that matched last */
 	struct queue_req **free;	/* stack: the warmest on top */
-	uint64_t *busy;		/* a bit for each head or id that is out */
+	uint8_t *busy;		/* one for each head or id: is it out? */
 	union {
 		struct vring_desc *desc;
 		struct vring_packed_desc *ring;
@@ -139,10 +139,10 @@ VIO_INLINE void queue_unmark(struct vio_queue *q, struct queue_req *s)
 		q->blocks[q->nblocks++] = s->block;
 		s->block = NULL;
 	}
-	q->busy[s->head / 64] &= ~(1ull << (s->head % 64));
+	q->busy[s->head] = 0;
 }
 
-/* There is a slot for each descriptor of the ring, so the stack never runs out while busy bits hold. */
+/* There is a slot for each descriptor of the ring, so the stack never runs out while `busy` holds. */
 VIO_INLINE void queue_release(struct vio_queue *q, struct queue_req *s)
 {
 	queue_unmark(q, s);
@@ -152,29 +152,26 @@ VIO_INLINE void queue_release(struct vio_queue *q, struct queue_req *s)
 VIO_INLINE void queue_release_all(struct vio_queue *q, struct vio_req **r, unsigned n)
 {
 	struct queue_req **free = q->free + q->nfree;
-	uint64_t *const busy = q->busy;
+	uint8_t *const busy = q->busy;
 
 	for (unsigned i = 0; i < n; i++) {
 		struct queue_req *s = queue_req(r[i]);
 
 		if (VIO_UNLIKELY(s->block != NULL))
 			queue_unmark(q, s);
-		busy[s->head / 64] &= ~(1ull << (s->head % 64));
+		busy[s->head] = 0;
 		*free++ = s;
 	}
 	q->nfree += n;
 }
 
 /* False if the head or id is out already: a guest that posts one twice. */
-VIO_INLINE bool queue_mark_busy(uint64_t *busy, unsigned id)
+VIO_INLINE bool queue_mark_busy(uint8_t *busy, unsigned id)
 {
-	uint64_t bit = 1ull << (id % 64);
-
-	if (VIO_UNLIKELY(busy[id / 64] & bit))
+	if (VIO_UNLIKELY(busy[id]))
 		return false;
-	busy[id / 64] |= bit;
+	busy[id] = 1;
 	return true;
 }
-
 
 #endif

@@ -77,7 +77,7 @@ static int split_walk(struct vio_queue *q, struct queue_req *s, unsigned head)
 }
 
 /* One request by its head, into the slot s; or the reason why not, and s is as free as it was. */
-VIO_INLINE int split_take_one(struct vio_queue *q, const struct vring_desc *desc, unsigned size, uint64_t *busy,
+VIO_INLINE int split_take_one(struct vio_queue *q, const struct vring_desc *desc, unsigned size, uint8_t *busy,
 			      struct queue_req *s, unsigned head, struct mem_range range, const bool indirect)
 {
 	int rc;
@@ -115,6 +115,9 @@ VIO_INLINE uint16_t *split_event(const struct vio_queue *q)
 	return (uint16_t *)&q->used->ring[q->size];
 }
 
+/* How many heads ahead descriptors are asked for: two cache lines of them, if they lie in order. */
+#define SPLIT_AHEAD 8u
+
 /* No kicks under event-idx: the event lies so far ahead that it is moved on before the driver gets there. */
 #define SPLIT_PARK 0x4000u
 
@@ -124,13 +127,50 @@ static void split_park(struct vio_queue *q)
 	VIO_STORE(split_event(q), q->parked);
 }
 
+/*
+ * Chains of one direct descriptor in the region that matched last, as a network driver posts
+ * them: little enough for the compiler to keep all of it in registers. Ends before the first
+ * other one; what was read of that is not kept.
+ */
+static __attribute__((noinline)) unsigned split_take_plain(const struct vio_queue *q, struct vio_req **r, unsigned n)
+{
+	const struct vring_desc *const desc = q->desc;
+	const uint16_t *const ring = q->avail->ring;
+	const struct mem_range range = q->range;
+	const unsigned size = q->size, mask = q->mask, idx = q->avail_idx;
+	uint8_t *const busy = q->busy;
+	struct queue_req *const *free = q->free + q->nfree;
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		const unsigned head = VIO_LOAD(&ring[(idx + i) & mask]);
+		struct queue_req *s = *--free;
+		uint64_t addr, word, off;
+
+		__builtin_prefetch(&desc[VIO_LOAD(&ring[(idx + i + SPLIT_AHEAD) & mask]) & mask]);
+		if (VIO_UNLIKELY(head >= size))
+			break;
+		addr = VIO_LOAD(&((const uint64_t *)&desc[head])[0]);
+		word = VIO_LOAD(&((const uint64_t *)&desc[head])[1]);
+		off = addr - range.guest;
+		if (VIO_UNLIKELY(word >> 32 & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT)) || VIO_UNLIKELY(off >= range.size) ||
+		    VIO_UNLIKELY((uint64_t)(uint32_t)word - 1 >= range.size - off) || !queue_mark_busy(busy, head))
+			break;
+		s->head = (uint16_t)head;
+		s->own[0] = (struct iovec){ range.ptr + off, (uint32_t)word };
+		chain_fill(s, s->own, 1, !(word >> 32 & VRING_DESC_F_WRITE));
+		r[i] = &s->r;
+	}
+	return i;
+}
+
 VIO_INLINE int split_take(struct vio_queue *q, struct vio_req **r, unsigned n, const bool track, const bool in_order)
 {
 	const struct vring_desc *desc = q->desc;
 	const struct mem_range range = q->range;
 	const struct vring_avail *avail = q->avail;
 	const unsigned size = q->size;
-	uint64_t *const busy = q->busy;
+	uint8_t *const busy = q->busy;
 	const bool indirect = q->indirect;
 	struct queue_req **free = q->free + q->nfree;
 	const unsigned idx = q->avail_idx, mask = q->mask, ready = (uint16_t)(VIO_LOAD_ACQUIRE(&avail->idx) - idx);
@@ -142,9 +182,11 @@ VIO_INLINE int split_take(struct vio_queue *q, struct vio_req **r, unsigned n, c
 		return vio__queue_break(q, "avail idx is %u ahead of used idx in a ring of %u",
 					ready + (uint16_t)(idx - q->published), size);
 	n = VIO_MIN(n, ready);
-	for (i = 0; i < n; i++) /* all heads are asked for before the first is waited for */
-		__builtin_prefetch(&desc[VIO_LOAD(&avail->ring[(idx + i) & mask]) & mask]);
-	for (i = 0; i < n; i++) {
+	i = track || in_order ? 0 : split_take_plain(q, r, n);
+	free -= i;
+	for (unsigned k = i; k < n; k++) /* all heads are asked for before the first is waited for */
+		__builtin_prefetch(&desc[VIO_LOAD(&avail->ring[(idx + k) & mask]) & mask]);
+	for (; i < n; i++) {
 		struct queue_req *s = *--free;
 
 		rc = split_take_one(q, desc, size, busy, s, VIO_LOAD(&avail->ring[(idx + i) & mask]), range, indirect);
@@ -245,6 +287,23 @@ VIO_INLINE void split_give(struct vio_queue *q, struct vio_req **r, unsigned n, 
 	queue_release_all(q, r, n);
 }
 
+/* The same, without an inflight region and a dirty log: all in registers. */
+static void split_give_plain(struct vio_queue *q, struct vio_req **r, unsigned n)
+{
+	struct vring_used_elem *const ring = q->used->ring;
+	const unsigned idx = q->used_idx, mask = q->mask;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct queue_req *s = queue_req(r[i]);
+		struct vring_used_elem *e = &ring[(idx + i) & mask];
+
+		VIO_STORE(&e->id, s->head);
+		VIO_STORE(&e->len, s->r.written);
+	}
+	q->used_idx = (uint16_t)(idx + n);
+	queue_release_all(q, r, n);
+}
+
 void vio__split_give(struct vio_queue *q, struct vio_req **r, unsigned n)
 {
 	if (VIO_UNLIKELY(q->dirty))
@@ -255,8 +314,10 @@ void vio__split_give(struct vio_queue *q, struct vio_req **r, unsigned n)
 			split_give_ordered(q, queue_req(r[i]));
 	else if (VIO_UNLIKELY(q->track != NULL))
 		split_give(q, r, n, true);
-	else
+	else if (VIO_UNLIKELY(q->dirty != NULL))
 		split_give(q, r, n, false);
+	else
+		split_give_plain(q, r, n);
 	q->inflight -= n;
 	q->starved = false;
 	q->stats.given += n;
