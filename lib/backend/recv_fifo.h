@@ -171,6 +171,52 @@ VIO_INLINE unsigned recv_fifo_fill(struct recv_fifo *f, size_t len, uint8_t flag
 	return parts;
 }
 
+/* The general case of recv_fifo_put. */
+static __attribute__((noinline, unused)) int recv_fifo_scatter(struct recv_fifo *f, const char *frame, size_t len,
+							       uint8_t flags, const struct vio_offload *o)
+{
+	int parts = recv_fifo_fit(f, len);
+	size_t at = 0;
+
+	for (int i = 0; i < parts; i++) {
+		const struct vio_req *r = recv_fifo_at(f, (unsigned)i);
+		size_t skip = recv_head(r, !i);
+
+		for (unsigned k = 0; k < r->niov && at < len; k++) {
+			size_t cut = VIO_MIN(skip, r->iov[k].iov_len), piece = VIO_MIN(r->iov[k].iov_len - cut, len - at);
+
+			memcpy((char *)r->iov[k].iov_base + cut, frame + at, piece);
+			at += piece;
+			skip -= cut;
+		}
+	}
+	if (parts > 0)
+		recv_fifo_fill(f, len, flags, o);
+	return parts;
+}
+
+/* Copies a frame that lies in one piece into the oldest that wait: they can be reaped. How many, or as
+ * recv_fifo_fit has it. o NULL: all zero. */
+VIO_INLINE int recv_fifo_put(struct recv_fifo *f, const void *frame, size_t len, uint8_t flags,
+			     const struct vio_offload *o)
+{
+	struct vio_req *r = recv_fifo_at(f, 0);
+	unsigned head;
+
+	if (VIO_UNLIKELY(f->filled == f->tail))
+		return 0;
+	head = r->offload.hdr_len;
+	if (VIO_UNLIKELY(r->niov != 1 || r->iov->iov_len < len + head))
+		return recv_fifo_scatter(f, frame, len, flags, o);
+	memcpy((char *)r->iov->iov_base + head, frame, len);
+	r->flags = flags;
+	r->res = 1;
+	r->offload = o ? *o : (struct vio_offload){ 0 };
+	r->len = len;
+	f->filled++;
+	return 1;
+}
+
 VIO_INLINE unsigned recv_fifo_reap(struct recv_fifo *f, struct vio_req **r, unsigned n)
 {
 	n = VIO_MIN(n, recv_fifo_ready(f));

@@ -297,9 +297,7 @@ static unsigned net_serve(struct vio_vq *q, struct vio_req **r, unsigned n)
 
 static void net_finish(struct vio_vq *q, struct vio_req **r, unsigned n)
 {
-	if (q->index & 1)
-		vio__net_sent(q, r, n);
-	else
+	if (!(q->index & 1)) /* what was sent needs no answer: written is 0 */
 		vio__net_received(q, r, n);
 }
 
@@ -313,7 +311,6 @@ const struct vio_device_type *vio_dev_net(void)
 		.id = 1,
 		.features = NET_BIT(VIRTIO_NET_F_STATUS),
 		.priv = sizeof(struct net),
-		.scratch = sizeof(struct net_scratch),
 		.config = sizeof(struct virtio_net_config),
 		.init = net_init,
 		.fini = net_fini,

@@ -74,13 +74,6 @@ struct net {
 	struct vio_backend_info port;
 };
 
-/* What serve keeps for finish. */
-struct net_scratch {
-	uint16_t entry; /* of buf, which header and data shared */
-	uint16_t cut;	/* bytes of the header in it; 0: none did */
-	bool blind;	/* RECV: its iov is the flow's, not the guest's */
-};
-
 /* Where the control queue is, or UINT_MAX: there is none (5.1.2). */
 VIO_INLINE unsigned net_control_queue(const struct vio_dev *d)
 {
@@ -99,7 +92,6 @@ VIO_INLINE void net_drop(struct vio_vq *q, struct net_flow *f, enum vio_net_drop
 }
 
 unsigned vio__net_send(struct vio_vq *q, struct vio_req **r, unsigned n);
-void vio__net_sent(struct vio_vq *q, struct vio_req **r, unsigned n);
 unsigned vio__net_recv(struct vio_vq *q, struct vio_req **r, unsigned n);
 void vio__net_received(struct vio_vq *q, struct vio_req **r, unsigned n);
 

@@ -23,35 +23,32 @@ static unsigned net_gather(void *to, unsigned len, const struct iovec *iov, unsi
 	return have;
 }
 
-/* Cuts the first `left` bytes off; returns the first entry of the frame. There are as many. */
-VIO_INLINE unsigned net_cut(struct net_scratch *s, struct vio_req *r, unsigned left)
+/*
+ * Cuts the first `left` bytes off; returns the first entry of the frame. There are as many. For good: nobody
+ * looks at a readable buffer's entry again.
+ */
+static unsigned net_cut(struct vio_req *r, unsigned left)
 {
 	unsigned i = 0;
 
 	for (; left && r->buf[i].iov_len <= left; i++)
 		left -= (unsigned)r->buf[i].iov_len;
-	if (left) {
-		s->entry = (uint16_t)i;
-		s->cut = (uint16_t)left;
-		r->buf[i].iov_base = (char *)r->buf[i].iov_base + left;
-		r->buf[i].iov_len -= left;
-	}
+	if (left)
+		r->buf[i] = (struct iovec){ (char *)r->buf[i].iov_base + left, r->buf[i].iov_len - left };
 	return i;
 }
 
 /* False: the chain is too short for a header. Else *h is the copy, and iov and len are the frame's. */
-VIO_INLINE bool net_split(struct net_scratch *s, struct vio_req *r, struct virtio_net_hdr_v1 *h,
-			  unsigned hdr_len)
+static bool net_split(struct vio_req *r, struct virtio_net_hdr_v1 *h, unsigned hdr_len)
 {
 	unsigned first;
 
-	s->cut = 0;
 	if (VIO_LIKELY(r->nout && r->buf[0].iov_len >= hdr_len))
 		memcpy(h, r->buf[0].iov_base, NET_HDR_LEGACY);
 	else if (net_gather(h, hdr_len, r->buf, r->nout) < hdr_len)
 		return false;
 	__asm__ volatile("" : "+m"(*h)); /* the copy from here on: the guest may change the original */
-	first = net_cut(s, r, hdr_len);
+	first = net_cut(r, hdr_len);
 	r->iov = r->buf + first;
 	r->niov = (uint16_t)(r->nout - first);
 	r->len = 0;
@@ -126,29 +123,46 @@ VIO_INLINE bool net_offload(struct vio_req *r, const struct virtio_net_hdr_v1 *h
 	return gso && !(gso & ~takes) && r->offload.gso_size;
 }
 
-static void net_uncut(const struct net_scratch *s, struct vio_req *r)
+/*
+ * One buffer for header and frame, and no offload asked for: what most packets are. False: look closer; nothing is
+ * kept of what was read here. (The first half of a header: flags and gso_type.)
+ */
+VIO_INLINE bool net_send_plain(struct vio_req *r, unsigned hdr_len)
 {
-	r->buf[s->entry].iov_base = (char *)r->buf[s->entry].iov_base - s->cut;
-	r->buf[s->entry].iov_len += s->cut;
+	struct iovec *v = r->buf;
+	const size_t len = v->iov_len - hdr_len;
+	uint16_t kind;
+
+	if (VIO_UNLIKELY(r->nout != 1 || v->iov_len < hdr_len + NET_FRAME_MIN || len > NET_FRAME_MAX))
+		return false;
+	memcpy(&kind, v->iov_base, sizeof(kind));
+	if (VIO_UNLIKELY(kind & htole16(0xff00 | VIRTIO_NET_HDR_F_NEEDS_CSUM)))
+		return false;
+	*v = (struct iovec){ (char *)v->iov_base + hdr_len, len };
+	r->op = VIO_OP_SEND;
+	r->flags = 0;
+	r->niov = 1;
+	r->res = 0;
+	r->offload = (struct vio_offload){ 0 };
+	r->len = len;
+	r->iov = v;
+	return true;
 }
 
 /* True: it is for the port. */
-VIO_INLINE bool net_send_one(struct vio_vq *q, struct net_flow *f, struct vio_req *r, unsigned hdr_len,
+static __attribute__((noinline)) bool net_send_any(struct vio_vq *q, struct net_flow *f, struct vio_req *r, unsigned hdr_len,
 			     uint8_t takes)
 {
-	struct net_scratch *s = vio_vq_scratch(q, r);
 	struct virtio_net_hdr_v1 h;
 	enum vio_net_drop why = VIO_NET_DROP_SHORT;
 
 	r->op = VIO_OP_SEND;
 	r->res = 0;
-	if (VIO_LIKELY(net_split(s, r, &h, hdr_len) && r->len >= NET_FRAME_MIN && r->len <= NET_FRAME_MAX)) {
+	if (VIO_LIKELY(net_split(r, &h, hdr_len) && r->len >= NET_FRAME_MIN && r->len <= NET_FRAME_MAX)) {
 		if (VIO_LIKELY(net_offload(r, &h, takes)))
 			return true;
 		why = VIO_NET_DROP_HEADER;
 	}
-	if (s->cut)
-		net_uncut(s, r);
 	net_drop(q, f, why);
 	return false;
 }
@@ -172,29 +186,21 @@ unsigned vio__net_send(struct vio_vq *q, struct vio_req **r, unsigned n)
 	if (VIO_UNLIKELY(!VIO_LOAD(&net->up)))
 		return net_send_none(q, f, n);
 	for (unsigned i = 0; i < n; i++)
-		if (r[i]->nout)
-			__builtin_prefetch(r[i]->buf[0].iov_base);
+		__builtin_prefetch(r[i]->buf[0].iov_base); /* a stale one where there is none does no harm */
 	for (unsigned i = 0; i < n; i++) {
 		struct vio_req *this = r[i];
 
-		if (VIO_UNLIKELY(!net_send_one(q, f, this, hdr_len, takes)))
+		if (!net_send_plain(this, hdr_len) && VIO_UNLIKELY(!net_send_any(q, f, this, hdr_len, takes)))
 			continue;
 		bytes += this->len;
-		r[i] = r[down]; /* dropped ones gather behind those for the port */
-		r[down++] = this;
+		if (VIO_UNLIKELY(down != i)) { /* dropped ones gather behind those for the port */
+			r[i] = r[down];
+			r[down] = this;
+		}
+		down++;
 	}
 	vq_count(&f->packets, down);
 	vq_count(&f->bytes, bytes);
 	vq_count(&q->stats->bytes_written, bytes);
 	return down;
-}
-
-void vio__net_sent(struct vio_vq *q, struct vio_req **r, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		const struct net_scratch *s = vio_vq_scratch(q, r[i]);
-
-		if (s->cut)
-			net_uncut(s, r[i]);
-	}
 }
