@@ -25,6 +25,8 @@ class Effort:
         self.slice = 0.2 if quick else 0.8
         self.requests = 20000 if quick else 200000
         self.idle = 1.0 if quick else 10.0
+        self.processes = 3 if quick else 9
+        self.bursts = 20000 if quick else 400000
 
 
 def figure(name, unit, floor=None, most=None):
@@ -205,6 +207,60 @@ def driver_split(bench, _effort):
 @figure("driver.packed.ns", "ns", most=60)
 def driver_packed(bench, _effort):
     return program("driver.packed.ns", bench, "driver")
+
+
+def net_cycles(bench, tool, effort, ring, ways, length):
+    """Cycles a packet: [at the tenth percentile, at the median], added up over the ways."""
+    total = [0.0, 0.0]
+    for way in ways:
+        out = subprocess.run(["taskset", "-c", str(CLIENT_CORE), bench.program("bench", tool), ring, way, str(length),
+                              str(effort.bursts)], capture_output=True, text=True, check=True).stdout
+        o = json.loads(out.splitlines()[-1])
+        total = [total[0] + o["p10"], total[1] + o["median"]]
+    return total
+
+
+def net(name, bench, effort, ring, ways, length):
+    """What librte_vhost takes for a packet over what we take: a process of each in turn."""
+    for tool in ("net", "net_peer"):
+        bench.program("bench", tool)  # the peer is built only where DPDK is
+    vp, vo = abba(lambda: net_cycles(bench, "net_peer", effort, ring, ways, length),
+                  lambda: net_cycles(bench, "net", effort, ring, ways, length), effort.processes)
+    value, spread = ratio([v[0] for v in vp], [v[0] for v in vo])
+    middle = [[statistics.median(column) for column in zip(*v)] for v in (vo, vp)]
+    r = result(name, value, ours=middle[0][0], peer=middle[1][0], pairs=len(vo), spread=spread)
+    return {**r, "ours_median": middle[0][1], "peer_median": middle[1][1]}
+
+
+@figure("net.split.deq64", "x", floor=1.5)
+def net_split_deq64(bench, effort):
+    return net("net.split.deq64", bench, effort, "split", ["deq"], 64)
+
+
+@figure("net.split.enq64", "x", floor=1.8)
+def net_split_enq64(bench, effort):
+    return net("net.split.enq64", bench, effort, "split", ["enq"], 64)
+
+
+@figure("net.packed.deq64", "x", floor=1.1)
+def net_packed_deq64(bench, effort):
+    return net("net.packed.deq64", bench, effort, "packed", ["deq"], 64)
+
+
+@figure("net.packed.enq64", "x", floor=1.1)
+def net_packed_enq64(bench, effort):
+    return net("net.packed.enq64", bench, effort, "packed", ["enq"], 64)
+
+
+@figure("net.split.1518", "x", floor=1)
+def net_split_1518(bench, effort):
+    """There and back: a packet out of a guest and one into it."""
+    return net("net.split.1518", bench, effort, "split", ["deq", "enq"], 1518)
+
+
+@figure("net.packed.1518", "x", floor=1)
+def net_packed_1518(bench, effort):
+    return net("net.packed.1518", bench, effort, "packed", ["deq", "enq"], 1518)
 
 
 def count_calls(trace):
