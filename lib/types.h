@@ -19,6 +19,7 @@
 	X(sink)               \
 	X(vhost_user)         \
 	X(tap)                \
+	X(pcap)               \
 	VIO__TYPE_CRYPT(X)    \
 	X(throttle)           \
 	X(offset)             \
