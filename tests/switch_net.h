@@ -222,6 +222,15 @@ NET_FN void net_mac(uint8_t *to, unsigned i)
 	memcpy(to, (uint8_t[]){ 2, 0, 0, 0, (uint8_t)(i >> 8), (uint8_t)i }, 6);
 }
 
+/* Makes i the station's address without a packet. */
+NET_FN void station_known(struct station *s, struct vio_switch *sw, unsigned i)
+{
+	uint8_t mac[6];
+
+	net_mac(mac, i);
+	assert_int_equal(vio_switch_address_set(sw, mac, 1, s->port), 0);
+}
+
 #define NET_BROADCAST 0xffffffffu
 
 /* A frame of len bytes from station src to dst, its content after `seed`; tci: with that tag, -1: without. */
