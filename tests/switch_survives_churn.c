@@ -7,7 +7,7 @@
 #include <pthread.h>
 
 #define SENDERS 2u
-#define VISITS 300u /* of each visitor: it opens lanes, receives, and closes them */
+#define VISITS 60u /* of each visitor: it opens lanes, receives, and closes them */
 #define WINDOW 64u
 
 static struct vio_switch *sw;

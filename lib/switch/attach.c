@@ -292,6 +292,11 @@ bool sw_detach(struct vio_switch_port *p)
 
 void sw_attach_end(struct vio_switch *sw)
 {
-	while (sw->leaving && vio_poller_wait(sw->leaving->poller, 10) >= 0)
-		;
+	struct sw_attach *a;
+
+	while ((a = sw->leaving)) {
+		vio_task_wake(a->poller, &a->task);
+		if (vio_poller_wait(a->poller, 10) < 0)
+			return;
+	}
 }
