@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Ports on pollers of different threads: every packet arrives whole or is counted, and nobody sleeps through one. */
+/* Ports on pollers of different threads: every packet arrives whole or is counted, and nobody sleeps through
+ * one. */
 #include "switch_net.h"
 
 #include "base/barrier.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Another backend on a port: packets go through both ways, and it gets all its requests back before it is closed. */
+/* Another backend on a port: packets go through both ways, and it gets all its requests back before it is
+ * closed. */
 #include "switch_net.h"
 
 #include "backend/recv_fifo.h"
@@ -151,7 +152,9 @@ static int down(void **state)
 	return 0;
 }
 
-static const struct vio_offload tso = { .hdr_len = 54, .gso_size = 1400, .csum_start = 34, .csum_offset = 16 };
+static const struct vio_offload tso = {
+	.hdr_len = 54, .gso_size = 1400, .csum_start = 34, .csum_offset = 16
+};
 
 /* As from the network. */
 static void wire_hears(size_t len, uint8_t flags)
@@ -178,7 +181,8 @@ static void packets_go_both_ways(void **state)
 		assert_true(got.len == len && !memcmp(got.bytes, frame, len));
 		assert_int_equal(got.flags, i % 5 ? 0 : VIO_PACKET_CSUM | VIO_PACKET_TSO4);
 		net_frame(frame, 1, 2, -1, len, i);
-		station_send_cut(&s, frame, len, i % 5 ? 0 : VIO_PACKET_CSUM | VIO_PACKET_TSO4, i % 5 ? NULL : &tso, 100);
+		station_send_cut(&s, frame, len, i % 5 ? 0 : VIO_PACKET_CSUM | VIO_PACKET_TSO4,
+				 i % 5 ? NULL : &tso, 100);
 		settle();
 		station_reap_sends(&s);
 		assert_true(wire.last_len == len && !memcmp(wire.last, frame, len));

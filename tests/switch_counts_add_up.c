@@ -82,7 +82,8 @@ static void model_copy(int to, const uint8_t *f, size_t len)
 }
 
 /* A frame without its tag, as p wants it. */
-static size_t model_tag(const struct model_port *p, const uint8_t *f, size_t len, unsigned vlan, unsigned pcp, uint8_t *out)
+static size_t model_tag(const struct model_port *p, const uint8_t *f, size_t len, unsigned vlan, unsigned pcp,
+			uint8_t *out)
 {
 	if (vlan == model_vlan(p)) {
 		memcpy(out, f, len);
@@ -114,7 +115,8 @@ static int model_flood(unsigned in, bool unknown, const uint8_t *f, size_t len, 
 		for (unsigned to = 0; to < PORTS; to++) {
 			size_t k = model_tag(&model[to], f, len, vlan, pcp, out);
 
-			if (model_refuses(in, to, vlan) >= 0 || (unknown && model[to].o.flags & VIO_SWITCH_NO_FLOOD))
+			if (model_refuses(in, to, vlan) >= 0 ||
+			    (unknown && model[to].o.flags & VIO_SWITCH_NO_FLOOD))
 				continue;
 			model_copy(mirrors ? model[to].mirror : (int)to, out, k);
 			n += !mirrors;
@@ -140,7 +142,8 @@ static int model_to(unsigned in, unsigned to, const uint8_t *f, size_t len, unsi
 static int model_switch(unsigned in, unsigned dst, unsigned src, int tci, const uint8_t *frame, size_t len)
 {
 	struct model_port *p = &model[in];
-	unsigned vlan = tci >= 0 && tci & 0xfff ? (unsigned)tci & 0xfff : model_vlan(p), pcp = tci < 0 ? 0 : (unsigned)tci >> 13;
+	unsigned vlan = tci >= 0 && tci & 0xfff ? (unsigned)tci & 0xfff : model_vlan(p),
+		 pcp = tci < 0 ? 0 : (unsigned)tci >> 13;
 	uint8_t bare[LONGEST];
 	size_t n = tci < 0 ? len : len - 4;
 
@@ -201,7 +204,8 @@ static void step_post(unsigned i)
 
 static void step_configure(unsigned i)
 {
-	static const uint32_t flags[] = { VIO_SWITCH_TRUNK, VIO_SWITCH_ISOLATED, VIO_SWITCH_NO_LEARN, VIO_SWITCH_NO_FLOOD, VIO_SWITCH_DOWN };
+	static const uint32_t flags[] = { VIO_SWITCH_TRUNK, VIO_SWITCH_ISOLATED, VIO_SWITCH_NO_LEARN,
+					  VIO_SWITCH_NO_FLOOD, VIO_SWITCH_DOWN };
 	struct model_port *p = &model[i];
 	unsigned mirror = rnd(PORTS);
 
@@ -249,8 +253,9 @@ static void step(unsigned n)
 static void every_way_was_gone(void)
 {
 	static const enum vio_switch_drop reasons[] = {
-		VIO_SWITCH_DROP_VLAN,	  VIO_SWITCH_DROP_SAME_PORT, VIO_SWITCH_DROP_ISOLATED, VIO_SWITCH_DROP_DOWN,
-		VIO_SWITCH_DROP_NOWHERE, VIO_SWITCH_DROP_NO_BUFFER, VIO_SWITCH_DROP_TOO_LONG,
+		VIO_SWITCH_DROP_VLAN,	  VIO_SWITCH_DROP_SAME_PORT, VIO_SWITCH_DROP_ISOLATED,
+		VIO_SWITCH_DROP_DOWN,	  VIO_SWITCH_DROP_NOWHERE,   VIO_SWITCH_DROP_NO_BUFFER,
+		VIO_SWITCH_DROP_TOO_LONG,
 	};
 
 	for (unsigned k = 0; k < VIO_ARRAY_SIZE(reasons); k++) {

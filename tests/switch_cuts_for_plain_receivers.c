@@ -92,7 +92,8 @@ static void check_tcp(const uint8_t *f, size_t len, size_t head)
 	assert_int_equal(sum_of(ip + 20, len - head - 20, pseudo(ip, 6, len - head - 20)), 0xffff);
 }
 
-/* Gets the segments of tcp_frame(PAYLOAD), whose Ethernet header is `head` bytes, and puts the payload together. */
+/* Gets the segments of tcp_frame(PAYLOAD), whose Ethernet header is `head` bytes, and puts the payload
+ * together. */
 static void check_segments(size_t head, uint8_t flags)
 {
 	size_t at = 0, n = 0;
@@ -111,7 +112,9 @@ static void check_segments(size_t head, uint8_t flags)
 	assert_true(n == (PAYLOAD + MSS - 1) / MSS);
 }
 
-static const struct vio_offload tso = { .hdr_len = L4 + 20, .gso_size = MSS, .csum_start = L4, .csum_offset = 16 };
+static const struct vio_offload tso = {
+	.hdr_len = L4 + 20, .gso_size = MSS, .csum_start = L4, .csum_offset = 16
+};
 
 static void send_tso(size_t cut)
 {

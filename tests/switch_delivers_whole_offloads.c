@@ -36,7 +36,9 @@ static int down(void **state)
 	return 0;
 }
 
-static const struct vio_offload tso = { .hdr_len = TCP_AT + 20, .gso_size = 1448, .csum_start = TCP_AT, .csum_offset = 16 };
+static const struct vio_offload tso = {
+	.hdr_len = TCP_AT + 20, .gso_size = 1448, .csum_start = TCP_AT, .csum_offset = 16
+};
 
 static void same_offload(const struct vio_offload *x, const struct vio_offload *y)
 {
@@ -149,7 +151,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_large_packet_fills_several_buffers, up, down),
 		cmocka_unit_test_setup_teardown(a_packet_without_enough_buffers_leaves_them_alone, up, down),
-		cmocka_unit_test_setup_teardown(a_buffer_that_cannot_be_merged_drops_what_is_longer, up, down),
+		cmocka_unit_test_setup_teardown(a_buffer_that_cannot_be_merged_drops_what_is_longer, up,
+						down),
 		cmocka_unit_test_setup_teardown(offsets_follow_a_tag_that_comes_or_goes, up, down),
 		cmocka_unit_test_setup_teardown(offsets_into_the_ethernet_header_are_refused, up, down),
 	};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Isolation, ports that are down, limits and storms, mirrors: each does what its option says, and counts it. */
+/* Isolation, ports that are down, limits and storms, mirrors: each does what its option says, and counts it.
+ */
 #include "switch_net.h"
 
 enum { A, B, C, N };
@@ -39,7 +40,6 @@ static void set(unsigned i, struct vio_switch_port_opts o)
 	o.sz = sizeof(o);
 	assert_int_equal(vio_switch_port_set(s[i].port, &o), 0);
 }
-
 
 static void say(unsigned from, unsigned dst)
 {

@@ -14,18 +14,22 @@ struct net {
 #define BLU 20
 #define NATIVE 30
 
-/* Two access ports in RED, one in BLUE; a trunk of all VLANs, and one of RED whose untagged frames are NATIVE. */
+/* Two access ports in RED, one in BLUE; a trunk of all VLANs, and one of RED whose untagged frames are
+ * NATIVE. */
 static void net_up(struct net *n)
 {
 	static const uint16_t some[] = { RED };
 	VIO_OPTS(vio_switch_port_opts, red, .vlan = RED);
 	VIO_OPTS(vio_switch_port_opts, blue, .vlan = BLU);
 	VIO_OPTS(vio_switch_port_opts, all, .flags = VIO_SWITCH_TRUNK);
-	VIO_OPTS(vio_switch_port_opts, trunk, .flags = VIO_SWITCH_TRUNK, .vlan = NATIVE, .nvlans = 1, .vlans = some);
+	VIO_OPTS(vio_switch_port_opts, trunk, .flags = VIO_SWITCH_TRUNK, .vlan = NATIVE, .nvlans = 1,
+		 .vlans = some);
 	const struct {
 		const char *name;
 		const struct vio_switch_port_opts *o;
-	} ports[N] = { { "red1", &red }, { "red2", &red }, { "blue", &blue }, { "all", &all }, { "some", &trunk } };
+	} ports[N] = {
+		{ "red1", &red }, { "red2", &red }, { "blue", &blue }, { "all", &all }, { "some", &trunk }
+	};
 
 	assert_int_equal(vio_poller_new(&n->poller, NULL), 0);
 	assert_int_equal(vio_switch_new(&n->sw, NULL), 0);
@@ -43,7 +47,8 @@ static void net_down(struct net *n)
 	vio_poller_free(n->poller);
 }
 
-/* Sends a frame with tag tci (-1: none); each station gets it with the tag in want (-1: none, -2: gets nothing). */
+/* Sends a frame with tag tci (-1: none); each station gets it with the tag in want (-1: none, -2: gets
+ * nothing). */
 static void net_expect(struct net *n, unsigned from, unsigned dst, unsigned src, int tci, const int want[N])
 {
 	uint8_t frame[122], expect[122];
@@ -76,10 +81,12 @@ static void floods_stay_in_their_vlan(void **state)
 	net_expect(&n, BLUE, NET_BROADCAST, 2, -1, (int[]){ -2, -2, -2, BLU, -2 });
 	net_expect(&n, ALL, NET_BROADCAST, 3, RED, (int[]){ -1, -1, -2, -2, RED });
 	net_expect(&n, ALL, NET_BROADCAST, 3, 0x6000 | BLU, (int[]){ -2, -2, -1, -2, -2 });
-	net_expect(&n, SOME, NET_BROADCAST, 4, 0xa000 | RED, (int[]){ -1, -1, -2, 0xa000 | RED, -2 }); /* priority stays */
+	net_expect(&n, SOME, NET_BROADCAST, 4, 0xa000 | RED,
+		   (int[]){ -1, -1, -2, 0xa000 | RED, -2 }); /* priority stays */
 	net_expect(&n, SOME, NET_BROADCAST, 4, -1, (int[]){ -2, -2, -2, NATIVE, -2 });
 	net_expect(&n, ALL, NET_BROADCAST, 3, NATIVE, (int[]){ -2, -2, -2, -2, -1 });
-	net_expect(&n, RED1, NET_BROADCAST, 1, 0xe000, (int[]){ -2, -1, -2, 0xe000 | RED, 0xe000 | RED }); /* a priority only */
+	net_expect(&n, RED1, NET_BROADCAST, 1, 0xe000,
+		   (int[]){ -2, -1, -2, 0xe000 | RED, 0xe000 | RED }); /* a priority only */
 	net_down(&n);
 }
 
@@ -109,7 +116,8 @@ static void an_address_is_known_in_its_vlan_only(void **state)
 	net_up(&n);
 	net_expect(&n, RED1, NET_BROADCAST, 1, -1, (int[]){ -2, -1, -2, RED, RED });
 	net_expect(&n, BLUE, 1, 2, -1, (int[]){ -2, -2, -2, BLU, -2 });
-	net_expect(&n, BLUE, NET_BROADCAST, 1, -1, (int[]){ -2, -2, -2, BLU, -2 }); /* the same address in another VLAN */
+	net_expect(&n, BLUE, NET_BROADCAST, 1, -1,
+		   (int[]){ -2, -2, -2, BLU, -2 }); /* the same address in another VLAN */
 	net_expect(&n, RED2, 1, 5, -1, (int[]){ -1, -2, -2, -2, -2 });
 	net_expect(&n, ALL, 1, 6, BLU, (int[]){ -2, -2, -1, -2, -2 });
 	net_down(&n);
@@ -122,7 +130,8 @@ static void tags_that_a_port_does_not_carry_are_dropped(void **state)
 
 	(void)state;
 	net_up(&n);
-	net_expect(&n, RED1, NET_BROADCAST, 1, RED, nobody); /* an access port takes none, its own VLAN's neither */
+	net_expect(&n, RED1, NET_BROADCAST, 1, RED,
+		   nobody); /* an access port takes none, its own VLAN's neither */
 	net_expect(&n, RED1, NET_BROADCAST, 1, BLU, nobody);
 	assert_true(station_dropped(&n.s[RED1], VIO_SWITCH_DROP_VLAN) == 2);
 	net_expect(&n, SOME, NET_BROADCAST, 1, BLU, nobody);
@@ -142,7 +151,8 @@ static void a_port_changes_its_vlan_at_once(void **state)
 	net_expect(&n, RED2, NET_BROADCAST, 2, -1, (int[]){ -1, -2, -2, RED, RED });
 	net_expect(&n, RED1, 2, 1, -1, (int[]){ -2, -1, -2, -2, -2 });
 	assert_int_equal(vio_switch_port_set(n.s[RED2].port, &blue), 0);
-	net_expect(&n, RED1, 2, 1, -1, (int[]){ -2, -2, -2, -2, -2 }); /* known at a port that left the VLAN */
+	net_expect(&n, RED1, 2, 1, -1,
+		   (int[]){ -2, -2, -2, -2, -2 }); /* known at a port that left the VLAN */
 	assert_true(station_dropped(&n.s[RED1], VIO_SWITCH_DROP_VLAN) == 1);
 	net_expect(&n, BLUE, NET_BROADCAST, 3, -1, (int[]){ -2, -1, -2, BLU, -2 });
 	net_down(&n);

@@ -40,7 +40,8 @@ static void sender_turn(struct sender *w, unsigned n)
 		unsigned dst = n % 16 ? to[n % VIO_ARRAY_SIZE(to)] : NET_BROADCAST;
 
 		n++;
-		station_send_cut(&w->s, frame, net_frame(frame, dst, w->id, -1, sizeof(frame), n), 0, NULL, 0);
+		station_send_cut(&w->s, frame, net_frame(frame, dst, w->id, -1, sizeof(frame), n), 0, NULL,
+				 0);
 	}
 	station_reap_sends(&w->s);
 }
@@ -81,7 +82,8 @@ static void *visitor_main(void *arg)
 
 		station_lanes(&v->s);
 		station_post(&v->s, 32);
-		station_send_cut(&v->s, frame, net_frame(frame, 0, 10 + v->id, -1, sizeof(frame), 0), 0, NULL, 0);
+		station_send_cut(&v->s, frame, net_frame(frame, 0, 10 + v->id, -1, sizeof(frame), 0), 0, NULL,
+				 0);
 		for (unsigned turn = 0; turn < visit % 8 || v->s.sending; turn++) {
 			vio_poller_wait(v->poller, 0);
 			station_reap_sends(&v->s);
@@ -99,7 +101,8 @@ static void *visitor_main(void *arg)
 /* The control thread: ports that are made and freed, options and addresses that change. */
 static void control_turn(struct visitor *v, unsigned n)
 {
-	VIO_OPTS(vio_switch_port_opts, o, .flags = n & 1 ? VIO_SWITCH_ISOLATED : 0, .mirror = n & 2 ? "guest" : NULL);
+	VIO_OPTS(vio_switch_port_opts, o, .flags = n & 1 ? VIO_SWITCH_ISOLATED : 0,
+		 .mirror = n & 2 ? "guest" : NULL);
 	struct vio_switch_port *p;
 	uint8_t mac[6];
 
@@ -149,7 +152,8 @@ static void no_send_is_lost(void **state)
 		pthread_join(senders[i].thread, NULL);
 	assert_true(visitors[0].got + visitors[1].got > 0);
 	for (unsigned i = 0; i < 2; i++) {
-		struct vio_switch_port_stats s = station_stats(&senders[i].s), v = station_stats(&visitors[i].s);
+		struct vio_switch_port_stats s = station_stats(&senders[i].s),
+					     v = station_stats(&visitors[i].s);
 
 		assert_true(v.delivered == visitors[i].got);
 		sent += s.sent + v.sent;
