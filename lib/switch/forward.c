@@ -210,7 +210,7 @@ int sw_forward(struct sw_thread *t, struct sw_frame *f, uint64_t now)
 	why = sw_parse(f, c, &key);
 	if (why >= 0)
 		return why;
-	if (forward_limited(p, f->len, now))
+	if (c->limited && forward_limited(p, f->len, now))
 		return VIO_SWITCH_DROP_LIMIT;
 	w = forward_decision(t, f, &key, now);
 	w->packets++;

@@ -77,6 +77,7 @@ int sw_port_set(struct vio_switch_port *p, const struct vio_switch_port_opts *op
 	}
 	c->flags = o.flags;
 	c->vlan = o.vlan ? o.vlan : 1;
+	c->limited = o.packets.rate || o.bytes.rate;
 	port_vlans(c, &o);
 	port_limits(p, &o);
 	sw_mirrors_add(p->sw, (c->mirror != SW_FLOOD) - (old && old->mirror != SW_FLOOD));

@@ -49,6 +49,7 @@ VIO_INLINE void sw_count(uint64_t *c, uint64_t n)
 struct sw_conf {
 	uint32_t flags;
 	uint32_t mirror_serial;
+	bool limited; /* by packets or bytes */
 	uint16_t mirror; /* a port's number, or SW_FLOOD: none */
 	uint16_t vlan;
 	uint64_t vlans[4096 / 64]; /* that it carries with a tag */

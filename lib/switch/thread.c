@@ -49,7 +49,7 @@ void sw_send_parcel(struct sw_thread *t, const struct sw_thread *to, const struc
 	x->port = p ? p->number : SW_FLOOD;
 	x->serial = p ? p->serial : 0;
 	sw_lane_away(f->from, f->r);
-	t->away++;
+	t->away |= 1ull << to->index;
 	t->filled |= 1ull << to->index;
 }
 
@@ -70,8 +70,9 @@ void sw_flush_parcels(struct sw_thread *t)
 	t->filled = 0;
 }
 
-static unsigned thread_collect(struct sw_thread *t, struct sw_ring *ring)
+static unsigned thread_collect(struct sw_thread *t, unsigned to)
 {
+	struct sw_ring *ring = t->to[to];
 	uint32_t tail = VIO_LOAD_ACQUIRE(&ring->tail), n = tail - ring->back;
 
 	for (; ring->back != tail; ring->back++) {
@@ -79,7 +80,8 @@ static unsigned thread_collect(struct sw_thread *t, struct sw_ring *ring)
 
 		sw_lane_back(x->f.from, x->f.r, x->result);
 	}
-	t->away -= n;
+	if (ring->back == ring->next)
+		t->away &= ~(1ull << to);
 	return n;
 }
 
@@ -87,11 +89,8 @@ unsigned sw_collect(struct sw_thread *t)
 {
 	unsigned done = 0;
 
-	for (unsigned i = 0; t->away && i < SW_THREADS; i++) {
-		struct sw_ring *ring = VIO_LOAD_ACQUIRE(&t->to[i]);
-
-		done += ring ? thread_collect(t, ring) : 0;
-	}
+	for (uint64_t away = t->away; away; away &= away - 1)
+		done += thread_collect(t, (unsigned)__builtin_ctzll(away));
 	return done;
 }
 

@@ -42,8 +42,8 @@ struct sw_thread {
 	struct vio_task task;
 	struct vio_watch bell;
 	unsigned index, lanes;
-	uint64_t filled; /* rings to these threads have parcels that are not published */
-	uint32_t away;	 /* parcels that are not back */
+	uint64_t filled; /* threads whose rings have parcels that are not published, as bits */
+	uint64_t away;	 /* threads that have parcels which are not back */
 	_Alignas(VIO_CACHELINE) uint32_t section; /* odd: inside one */
 	uint32_t asleep;
 	int bell_fd;
