@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static struct vio_poller *main_poller;
@@ -71,6 +72,17 @@ static void catch_signals(void)
 		sigaction(caught[i], &a, NULL);
 	sigaction(SIGBUS, &bus, NULL);
 	signal(SIGPIPE, SIG_IGN);
+}
+
+/* A port takes several descriptors, each queue of it two more: as many as we may have. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit); /* refused: it works with fewer ports */
 }
 
 static int complain(const char *what, const char *why)
@@ -176,6 +188,7 @@ static int vswitch(int argc, char **argv)
 	s.last = &s.ports;
 	if (!status) {
 		status = -1;
+		raise_descriptors();
 		if (!open_pollers(&s)) {
 			catch_signals(); /* before there is a socket that would have to be removed */
 			status = open_switch(&s) ? -1 : run(&s);
