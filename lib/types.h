@@ -12,6 +12,12 @@
 #define VIO__TYPE_CRYPT(X)
 #endif
 
+#ifdef VIO_HAVE_XSK
+#define VIO__TYPE_XSK(X) X(xsk)
+#else
+#define VIO__TYPE_XSK(X)
+#endif
+
 #define VIO__BACKEND_TYPES(X) \
 	X(file)               \
 	X(ram)                \
@@ -20,6 +26,7 @@
 	X(vhost_user)         \
 	X(tap)                \
 	X(pcap)               \
+	VIO__TYPE_XSK(X)      \
 	VIO__TYPE_CRYPT(X)    \
 	X(throttle)           \
 	X(offset)             \

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* A queue's socket: its memory, its four rings, and its place on the interface. */
+#include "backend/xsk.h"
+
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The kernel lets go of a queue some time after the last socket on it was closed. */
+#define SOCKET_TRIES 200u
+#define SOCKET_WAIT_NS 5000000
+
+int xsk_pair_alloc(struct xsk_pair *p)
+{
+	p->slot = calloc(p->ring, sizeof(*p->slot));
+	p->idle = calloc(p->ring, sizeof(*p->idle));
+	p->filled = calloc(p->ring, 1);
+	if (!p->slot || !p->idle || !p->filled) {
+		xsk_pair_free(p);
+		return vio__fail(ENOMEM, "xsk: out of memory for %u frames", p->ring);
+	}
+	/* The last is taken first. */
+	for (p->nidle = 0; p->nidle < p->ring; p->nidle++)
+		p->idle[p->nidle] = p->ring - 1 - p->nidle;
+	p->lent = 0;
+	p->down = p->gone = false;
+	return 0;
+}
+
+void xsk_pair_free(struct xsk_pair *p)
+{
+	free(p->slot);
+	free(p->idle);
+	free(p->filled);
+	p->slot = NULL;
+	p->idle = NULL;
+	p->filled = NULL;
+}
+
+static int socket_set(const struct xsk_pair *p, int opt, const void *value, socklen_t size, const char *what)
+{
+	if (!setsockopt(p->fd, SOL_XDP, opt, value, size))
+		return 0;
+	return vio__fail(errno, "xsk: %s queue %u: %s: %s", p->s->name, p->queue, what, strerror(errno));
+}
+
+static int socket_umem(const struct xsk_pair *p)
+{
+	const struct xdp_umem_reg reg = {
+		.addr = (uintptr_t)p->umem.base,
+		.len = p->umem.size,
+		.chunk_size = XSK_CHUNK,
+		.flags = p->umem.unaligned ? XDP_UMEM_UNALIGNED_CHUNK_FLAG : 0,
+	};
+
+	return socket_set(p, XDP_UMEM_REG, &reg, sizeof(reg), "its frames were refused (RLIMIT_MEMLOCK?)");
+}
+
+static int socket_map(struct xsk_pair *p, struct xsk_ring *r, const struct xdp_ring_offset *off, size_t entry,
+		      uint64_t at)
+{
+	*r = (struct xsk_ring){ .size = p->ring, .map_size = off->desc + p->ring * entry };
+	r->map = mmap(NULL, r->map_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, p->fd, (off_t)at);
+	if (r->map == MAP_FAILED) {
+		r->map = NULL;
+		return vio__fail(errno, "xsk: %s: a ring can't be mapped: %s", p->s->name, strerror(errno));
+	}
+	r->producer = (uint32_t *)((char *)r->map + off->producer);
+	r->consumer = (uint32_t *)((char *)r->map + off->consumer);
+	r->flags = (uint32_t *)((char *)r->map + off->flags);
+	r->addr = (uint64_t *)((char *)r->map + off->desc);
+	return 0;
+}
+
+static int socket_rings(struct xsk_pair *p)
+{
+	static const int opts[] = { XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING, XDP_RX_RING, XDP_TX_RING };
+	struct xdp_mmap_offsets off;
+	socklen_t size = sizeof(off);
+	int rc = 0;
+
+	for (unsigned i = 0; i < VIO_ARRAY_SIZE(opts) && !rc; i++)
+		rc = socket_set(p, opts[i], &p->ring, sizeof(p->ring), "no memory for a ring");
+	if (rc)
+		return rc;
+	if (getsockopt(p->fd, SOL_XDP, XDP_MMAP_OFFSETS, &off, &size) || size != sizeof(off))
+		return vio__fail(EOPNOTSUPP, "xsk: this kernel's rings have no flags (needs Linux 5.4)");
+	rc = socket_map(p, &p->fill, &off.fr, sizeof(uint64_t), XDP_UMEM_PGOFF_FILL_RING);
+	rc = rc ? rc
+		: socket_map(p, &p->completion, &off.cr, sizeof(uint64_t), XDP_UMEM_PGOFF_COMPLETION_RING);
+	rc = rc ? rc : socket_map(p, &p->rx, &off.rx, sizeof(struct xdp_desc), XDP_PGOFF_RX_RING);
+	return rc ? rc : socket_map(p, &p->tx, &off.tx, sizeof(struct xdp_desc), XDP_PGOFF_TX_RING);
+}
+
+static int socket_bind(struct xsk_pair *p)
+{
+	const struct sockaddr_xdp to = {
+		.sxdp_family = AF_XDP,
+		.sxdp_flags = p->s->bind | XDP_USE_NEED_WAKEUP,
+		.sxdp_ifindex = p->s->index,
+		.sxdp_queue_id = p->queue,
+	};
+	const struct timespec wait = { .tv_nsec = SOCKET_WAIT_NS };
+	int rc;
+
+	for (unsigned i = 0; i < SOCKET_TRIES; i++) {
+		rc = bind(p->fd, (const struct sockaddr *)&to, sizeof(to));
+		if (!rc || errno != EBUSY)
+			break;
+		nanosleep(&wait, NULL);
+	}
+	return rc ? vio__fail(errno, "xsk: %s queue %u%s: %s", p->s->name, p->queue,
+			      p->s->bind & XDP_ZEROCOPY ? " with mode=zerocopy" : "", strerror(errno))
+		  : 0;
+}
+
+static void socket_fill(struct xsk_pair *p)
+{
+	for (uint32_t i = 0; i < p->ring; i++) {
+		p->fill.addr[xsk_ring_at(&p->fill, p->fill.own++)] = xsk_recv_frame(i);
+		p->filled[i] = true;
+	}
+	xsk_ring_give(&p->fill);
+}
+
+static void socket_unmap(struct xsk_ring *r)
+{
+	if (r->map)
+		munmap(r->map, r->map_size);
+	*r = (struct xsk_ring){ 0 };
+}
+
+static int socket_open(struct xsk_pair *p, struct vio_mem *mem)
+{
+	int rc;
+
+	p->fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (p->fd < 0)
+		return vio__fail(errno, "xsk: no AF_XDP socket: %s%s", strerror(errno),
+				 errno == EPERM ? " (needs CAP_NET_RAW)" : "");
+	rc = xsk_pair_alloc(p);
+	rc = rc ? rc : xsk_umem_open(&p->umem, 2 * p->ring, mem);
+	rc = rc ? rc : socket_umem(p);
+	rc = rc ? rc : socket_rings(p);
+	if (!rc)
+		socket_fill(p);
+	rc = rc ? rc : socket_bind(p);
+	rc = rc ? rc : xsk_prog_add(p->s, p->queue, p->fd);
+	if (rc)
+		xsk_pair_close(p);
+	return rc;
+}
+
+int xsk_pair_open(struct xsk_pair *p, struct vio_mem *mem)
+{
+	int rc = socket_open(p, p->s->pin ? mem : NULL);
+
+	/* Guest memory may be more than may be pinned. */
+	return rc && p->s->pin && mem ? socket_open(p, NULL) : rc;
+}
+
+void xsk_pair_close(struct xsk_pair *p)
+{
+	socket_unmap(&p->fill);
+	socket_unmap(&p->completion);
+	socket_unmap(&p->rx);
+	socket_unmap(&p->tx);
+	if (p->fd >= 0)
+		close(p->fd);
+	p->fd = -1;
+	xsk_umem_close(&p->umem);
+	xsk_pair_free(p);
+}
