@@ -61,7 +61,7 @@ static void play(struct player *p)
 			vio_req_put(p->pool, r[i]);
 		}
 		all += n;
-	} while (n && all < 100000);
+	} while (n && all < 1000);
 	while ((n = vio_lane_recall(p->lane, r, 8)))
 		for (unsigned i = 0; i < n; i++)
 			vio_req_put(p->pool, r[i]);

@@ -5,6 +5,9 @@
 #include "udp_frame.h"
 
 #include <linux/if_tun.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #define ALL (VIO_PACKET_CSUM | VIO_PACKET_CSUM_OK | VIO_PACKET_GSO | VIO_PACKET_ECN | VIO_RECV_MERGE)
 
@@ -308,6 +311,41 @@ static void a_persistent_tap_is_found_again(void **state)
 	close(fd);
 }
 
+/* In the child: holds the tap with its poller at work, tells so, and waits for the end. */
+static void hold(enum vio_poll_engine engine, int told)
+{
+	struct vio_poller *p = poller_of(engine, VIO_POLL_EVENT);
+	struct vio_backend *b = tap_new("vio0");
+	struct way recv = way_open(b, p, 0, true, 2048);
+	struct vio_req *r;
+
+	way_post(&recv, 16, 0, 0);
+	vio_lane_reap(recv.lane, &r, 1);
+	vio_poller_wait(p, 0);
+	event_write(told);
+	for (;;)
+		vio_poller_wait(p, -1);
+}
+
+/* A ring outlives its process for a while; what it polls must not keep the interface busy. */
+static void the_tap_is_free_when_its_holder_was_killed(void **state)
+{
+	enum vio_poll_engine engine = vio_poller_engine(poller_from(state));
+	struct pollfd told = { .fd = event_fd(), .events = POLLIN };
+	pid_t child = fork();
+	int status;
+
+	if (!child) {
+		hold(engine, told.fd);
+		_exit(1);
+	}
+	assert_int_equal(poll(&told, 1, 20000), 1);
+	assert_int_equal(kill(child, SIGKILL), 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	vio_backend_free(tap_new("vio0"));
+	close(told.fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -321,6 +359,7 @@ int main(void)
 		BOTH(two_queues),
 		BOTH(a_tap_by_its_fd),
 		BOTH(a_persistent_tap_is_found_again),
+		BOTH(the_tap_is_free_when_its_holder_was_killed),
 	};
 
 	if (!net_enter())

@@ -77,18 +77,6 @@ static bool lane_next(struct pcap_lane *pl)
 	return !pl->ended;
 }
 
-static void lane_fill(struct pcap_lane *pl, unsigned parts)
-{
-	unsigned at = 0;
-
-	for (unsigned k = 0; k < parts; k++)
-		at += (unsigned)recv_put(recv_fifo_at(&pl->fifo, k), !k, pl->frame + at, pl->len - at);
-	recv_fifo_fill(&pl->fifo, pl->len, 0, NULL);
-	pl->frame = NULL;
-	pcap_count(pl->s, PCAP_RECEIVED, 1);
-	pcap_count(pl->s, PCAP_RECEIVED_BYTES, pl->len);
-}
-
 /* One frame into RECVs, or dropped for what they are. False: it waits for more of them, or there is none. */
 static bool lane_step(struct pcap_lane *pl)
 {
@@ -96,15 +84,12 @@ static bool lane_step(struct pcap_lane *pl)
 
 	if (!pl->frame && (pl->ended || !lane_next(pl)))
 		return false;
-	parts = recv_fifo_fit(&pl->fifo, pl->len);
+	parts = recv_fifo_put(&pl->fifo, pl->frame, pl->len, 0, NULL);
 	if (!parts && recv_fifo_waiting(&pl->fifo) < PCAP_RECVS)
 		return false;
-	if (parts > 0) {
-		lane_fill(pl, (unsigned)parts);
-	} else {
-		pcap_count(pl->s, PCAP_DROP_TOO_LONG, 1);
-		pl->frame = NULL;
-	}
+	pl->frame = NULL;
+	pcap_count(pl->s, parts > 0 ? PCAP_RECEIVED : PCAP_DROP_TOO_LONG, 1);
+	pcap_count(pl->s, PCAP_RECEIVED_BYTES, parts > 0 ? pl->len : 0);
 	return true;
 }
 

@@ -172,24 +172,15 @@ VIO_INLINE unsigned recv_fifo_fill(struct recv_fifo *f, size_t len, uint8_t flag
 }
 
 /* The general case of recv_fifo_put. */
-static __attribute__((noinline, unused)) int recv_fifo_scatter(struct recv_fifo *f, const char *frame, size_t len,
-							       uint8_t flags, const struct vio_offload *o)
+static __attribute__((noinline, unused)) int recv_fifo_scatter(struct recv_fifo *f, const char *frame,
+							       size_t len, uint8_t flags,
+							       const struct vio_offload *o)
 {
 	int parts = recv_fifo_fit(f, len);
 	size_t at = 0;
 
-	for (int i = 0; i < parts; i++) {
-		const struct vio_req *r = recv_fifo_at(f, (unsigned)i);
-		size_t skip = recv_head(r, !i);
-
-		for (unsigned k = 0; k < r->niov && at < len; k++) {
-			size_t cut = VIO_MIN(skip, r->iov[k].iov_len), piece = VIO_MIN(r->iov[k].iov_len - cut, len - at);
-
-			memcpy((char *)r->iov[k].iov_base + cut, frame + at, piece);
-			at += piece;
-			skip -= cut;
-		}
-	}
+	for (int i = 0; i < parts; i++)
+		at += recv_put(recv_fifo_at(f, (unsigned)i), !i, frame + at, len - at);
 	if (parts > 0)
 		recv_fifo_fill(f, len, flags, o);
 	return parts;
