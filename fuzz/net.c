@@ -40,7 +40,8 @@ static uint64_t input_features(struct input *in)
 
 	f = (f & 1 ? NET_V1 : 0) | (f & 2 ? NET_V1 | NET_PACKED : 0) | (f & 4 ? NET_MERGE : 0) |
 	    (f & 8 ? VIO_BIT(VIRTIO_F_IN_ORDER) : 0) | (f & 16 ? VIO_BIT(VIRTIO_RING_F_EVENT_IDX) : 0) |
-	    (f & 32 ? all & (VIO_BIT(15) - 1) : 0) | (f & 64 ? all & ~(VIO_BIT(41) - 1) : 0);
+	    (f & 32 ? all & (VIO_BIT(15) - 1) : 0) | (f & 64 ? all & ~(VIO_BIT(41) - 1) : 0) |
+	    (f & 128 ? all & 0xfe0000 : 0);
 	return (f | VIO_BIT(VIRTIO_NET_F_CTRL_VQ)) & all;
 }
 
@@ -97,7 +98,7 @@ static void post(struct input *in, unsigned index)
 
 	if (shape & 0x10 || !n)
 		n += input_cut(in, b + n, NET_AT + NET_ROOM / 2, RG_WRITE, 1);
-	for (unsigned i = 0; i < 12 && index != RECV && !(shape & 0x20); i++)
+	for (unsigned i = 0; i < (index == CTRL ? 24 : 12) && index != RECV && !(shape & 0x20); i++)
 		p[i] = input_byte(in);
 	for (unsigned i = 0; i < n; i++)
 		may += b[i].flags & RG_WRITE ? b[i].len : 0;
