@@ -55,7 +55,7 @@ static void guest_begin(struct input *in)
 				.features = NET_V1 | NET_F(CTRL_VQ) };
 	for (unsigned i = 0; i < sizeof(bits); i++)
 		model.features |= without >> i & 1 ? 0 : VIO_BIT(bits[i]);
-	model.pairs = model.features & NET_F(MQ) ? 1 : PAIRS;
+	model.pairs = 1; /* without MQ there is no other, and queue 2 is this one */
 	if (vio_dev_set_features(guest.dev, model.features))
 		abort();
 	for (unsigned i = 0; i < 2 * PAIRS + 1; i++) {
