@@ -195,26 +195,32 @@ static bool forward_limited(struct vio_switch_port *p, uint32_t len, uint64_t no
 	return true;
 }
 
-int sw_forward(struct sw_thread *t, struct sw_frame *f, uint64_t now)
+void sw_forward_look(struct sw_thread *t, struct sw_frame *f)
 {
 	struct vio_switch_port *p = f->from->port;
 	const struct sw_conf *c = sw_conf(p);
-	struct flow_key key;
-	struct flow *w;
-	int why;
 
 	f->in = p->number;
 	f->in_flags = (uint8_t)c->flags;
-	if (c->flags & VIO_SWITCH_DOWN)
-		return VIO_SWITCH_DROP_DOWN;
-	why = sw_parse(f, c, &key);
-	if (why >= 0)
-		return why;
-	if (c->limited && forward_limited(p, f->len, now))
+	f->result = c->flags & VIO_SWITCH_DOWN ? VIO_SWITCH_DROP_DOWN : sw_parse(f, c, &f->key);
+	if (VIO_LIKELY(f->result < 0))
+		flow_prefetch(t->flows, &f->key);
+}
+
+int sw_forward(struct sw_thread *t, struct sw_frame *f, uint64_t now)
+{
+	struct vio_switch_port *p = f->from->port;
+	struct flow *w;
+
+	if (f->result >= 0)
+		return f->result;
+	if (sw_conf(p)->limited && forward_limited(p, f->len, now))
 		return VIO_SWITCH_DROP_LIMIT;
-	w = forward_decision(t, f, &key, now);
+	w = forward_decision(t, f, &f->key, now);
 	w->packets++;
 	w->bytes += f->len;
+	if (VIO_LIKELY(w->n == 1 && w->act[0].kind == FLOW_OUTPUT && w->act[0].arg != SW_FLOOD))
+		return forward_to(t, f, &f->head, sw_port(t->sw, w->act[0].arg), SW_UNICAST);
 	return forward_act(t, f, w, now);
 }
 

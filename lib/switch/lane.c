@@ -3,6 +3,7 @@
 #include "switch/thread.h"
 
 #define LANE_PAIRS 64u
+#define LANE_BATCH 32u
 
 struct lane_backend {
 	struct vio_switch_port *port;
@@ -101,24 +102,43 @@ void sw_lane_back(struct sw_lane *lane, struct vio_req *r, int why)
 		lane_finish(lane, r);
 }
 
-static void lane_send(struct sw_lane *lane, struct vio_req *r, uint64_t now)
+/* First pass over a batch: each frame's head is read, and its decision called for. */
+static void lane_look(struct sw_lane *lane, struct sw_frame *f, struct vio_req *r)
 {
-	struct sw_send *s = lane_send_scratch(lane, r);
-	struct sw_frame f;
-	int why;
+	f->r = r;
+	f->from = lane;
+	f->hash = 0;
+	f->len = (uint32_t)VIO_MIN(r->len, UINT32_MAX);
+	lane_send_scratch(lane, r)->away = 0;
+	sw_forward_look(lane->thread, f);
+}
 
-	f.r = r;
-	f.from = lane;
-	f.hash = 0;
-	f.len = (uint32_t)VIO_MIN(r->len, UINT32_MAX);
-	s->away = 0;
-	sw_count(&lane->counts.sent, 1);
-	sw_count(&lane->counts.sent_bytes, f.len);
-	why = sw_forward(lane->thread, &f, now);
+/* Second pass: it goes where it has to. */
+static void lane_send(struct sw_lane *lane, struct sw_frame *f, uint64_t now)
+{
+	int why = sw_forward(lane->thread, f, now);
+
 	if (why >= 0)
 		sw_count(&lane->counts.dropped[why], 1);
-	if (!s->away)
-		lane_finish(lane, r);
+	if (!lane_send_scratch(lane, f->r)->away)
+		lane_finish(lane, f->r);
+}
+
+static void lane_send_batch(struct sw_lane *lane, struct vio_req **r, unsigned n, uint64_t now)
+{
+	struct sw_frame f[LANE_BATCH];
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		__builtin_prefetch(r[i]->niov ? r[i]->iov[0].iov_base : NULL);
+	for (unsigned i = 0; i < n; i++) {
+		lane_look(lane, &f[i], r[i]);
+		bytes += f[i].len;
+	}
+	sw_count(&lane->counts.sent, n);
+	sw_count(&lane->counts.sent_bytes, bytes);
+	for (unsigned i = 0; i < n; i++)
+		lane_send(lane, &f[i], now);
 }
 
 static void lane_submit(struct vio_lane *l, struct vio_req **r, unsigned n)
@@ -133,11 +153,9 @@ static void lane_submit(struct vio_lane *l, struct vio_req **r, unsigned n)
 	}
 	now = vio_poller_now(l->poller);
 	lane->held += n;
-	for (unsigned i = 0; i < n; i++)
-		__builtin_prefetch(r[i]->niov ? r[i]->iov[0].iov_base : NULL);
 	sw_enter(lane->thread);
-	for (unsigned i = 0; i < n; i++)
-		lane_send(lane, r[i], now);
+	for (unsigned i = 0; i < n; i += LANE_BATCH)
+		lane_send_batch(lane, r + i, VIO_MIN(n - i, LANE_BATCH), now);
 	sw_flush_parcels(lane->thread);
 	sw_leave(lane->thread);
 }

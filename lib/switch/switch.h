@@ -124,7 +124,9 @@ struct sw_frame {
 	uint16_t vlan;	     /* that it is in */
 	uint16_t in;	     /* port */
 	uint8_t in_flags;    /* that port's VIO_SWITCH_* */
+	int result;	     /* a drop reason that its head has, or SW_DELIVERED */
 	struct sw_head head; /* as it goes out */
+	struct flow_key key;
 };
 
 VIO_INLINE bool sw_tagged(const struct sw_head *h)
@@ -207,7 +209,9 @@ void sw_decide(struct vio_switch *sw, const struct sw_frame *f, struct flow *to,
 /* Whether a flooded frame is for this port. */
 bool sw_floods_to(const struct sw_frame *f, const struct vio_switch_port *p, const struct sw_conf *c);
 
-/* forward.c: all that happens to one SEND on its own thread. Drop reason, SW_DELIVERED or SW_AWAY. */
+/* forward.c. Reads f's head (r, from, len and hash are set) and calls for what sw_forward will want. */
+void sw_forward_look(struct sw_thread *t, struct sw_frame *f);
+/* All that happens to one SEND on its own thread. Drop reason, SW_DELIVERED or SW_AWAY. */
 int sw_forward(struct sw_thread *t, struct sw_frame *f, uint64_t now);
 /* A head with the tag of this VLAN, or without one. */
 void sw_head_tag(struct sw_head *h, const struct sw_head *from, uint16_t vlan);
