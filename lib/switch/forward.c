@@ -171,17 +171,36 @@ static int forward_act(struct sw_thread *t, struct sw_frame *f, const struct flo
 	return why;
 }
 
+VIO_INLINE bool forward_same(const struct flow_key *a, const struct flow_key *b)
+{
+	uint64_t x[3], y[3];
+
+	_Static_assert(sizeof(x) == sizeof(*a), "a key is compared whole");
+	memcpy(x, a, sizeof(x));
+	memcpy(y, b, sizeof(y));
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]));
+}
+
+/* Packets come in trains: the flow found last is most often the next one's. Its place always holds some flow.
+ */
+VIO_INLINE bool forward_last(const struct sw_thread *t, const struct flow_key *key)
+{
+	return t->last && forward_same(&t->last->key, key);
+}
+
 /* A kept decision, or a new one. Those kept are made again now and then, since addresses age. */
-static struct flow *forward_decision(struct sw_thread *t, const struct sw_frame *f,
-				     const struct flow_key *key, uint64_t now)
+static struct flow *forward_decision(struct sw_thread *t, const struct sw_frame *f, uint64_t now)
 {
 	uint32_t generation = sw_generation(t->sw);
-	struct flow *w = flow_find(t->flows, key, generation);
+	struct flow *w = forward_last(t, &f->key) && t->last->generation == generation
+				 ? t->last
+				 : flow_find(t->flows, &f->key, generation);
 
-	if (VIO_LIKELY(w && now - w->used_ns < t->sw->refresh_ns))
-		return w;
-	w = flow_add(t->flows, key, generation, now);
-	sw_decide(t->sw, f, w, now);
+	if (VIO_UNLIKELY(!w || now - w->used_ns >= t->sw->refresh_ns)) {
+		w = flow_add(t->flows, &f->key, generation, now);
+		sw_decide(t->sw, f, w, now);
+	}
+	t->last = w;
 	return w;
 }
 
@@ -203,7 +222,7 @@ void sw_forward_look(struct sw_thread *t, struct sw_frame *f)
 	f->in = p->number;
 	f->in_flags = (uint8_t)c->flags;
 	f->result = c->flags & VIO_SWITCH_DOWN ? VIO_SWITCH_DROP_DOWN : sw_parse(f, c, &f->key);
-	if (VIO_LIKELY(f->result < 0))
+	if (f->result < 0 && !forward_last(t, &f->key))
 		flow_prefetch(t->flows, &f->key);
 }
 
@@ -216,7 +235,7 @@ int sw_forward(struct sw_thread *t, struct sw_frame *f, uint64_t now)
 		return f->result;
 	if (sw_conf(p)->limited && forward_limited(p, f->len, now))
 		return VIO_SWITCH_DROP_LIMIT;
-	w = forward_decision(t, f, &f->key, now);
+	w = forward_decision(t, f, now);
 	w->packets++;
 	w->bytes += f->len;
 	if (VIO_LIKELY(w->n == 1 && w->act[0].kind == FLOW_OUTPUT && w->act[0].arg != SW_FLOOD))
