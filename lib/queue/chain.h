@@ -57,6 +57,18 @@ VIO_INLINE void chain_fill(struct queue_req *s, struct iovec *buf, unsigned n, u
 	s->r.written = 0;
 }
 
+/* As chain_fast_add and chain_fill, for a chain that is one buffer. */
+VIO_INLINE void chain_fill_one(struct queue_req *s, void *ptr, uint32_t len, unsigned writable)
+{
+	struct iovec *own = s->own;
+
+	*own = (struct iovec){ ptr, len };
+	s->r.buf = own;
+	s->r.nout = (uint16_t)(writable ^ 1);
+	s->r.nin = (uint16_t)writable;
+	s->r.written = 0;
+}
+
 struct chain {
 	struct queue_req *s;
 	struct iovec *iov;

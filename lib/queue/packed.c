@@ -75,6 +75,51 @@ VIO_INLINE void packed_give(struct vio_queue *q, struct vio_req **r, unsigned n,
 	queue_release_all(q, r, n);
 }
 
+/* The same, without an inflight region and a dirty log: all in registers. Something is pending already. */
+static void packed_give_plain(struct vio_queue *q, struct vio_req **r, unsigned n)
+{
+	const uint64_t both = (uint64_t)(VRING_AVAIL_BIT | VRING_USED_BIT) << 48;
+	uint64_t *const ring = (uint64_t *)q->ring;
+	const unsigned size = q->size;
+	unsigned idx = q->used_idx, ndesc = 0;
+	uint64_t used = q->used_wrap ? both : 0;
+	uint8_t *const busy = q->busy;
+	struct queue_req **free = q->free + q->nfree;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct queue_req *s = queue_req(r[i]);
+		uint64_t word = s->r.written | (uint64_t)s->head << 32 | used;
+
+		if (s->r.written)
+			word |= (uint64_t)VRING_DESC_F_WRITE << 48;
+		VIO_STORE_RELEASE(&ring[2 * idx + 1], word);
+		if (VIO_UNLIKELY(s->block != NULL))
+			queue_unmark(q, s);
+		busy[s->head] = 0;
+		free[i] = s;
+		ndesc += s->ndesc;
+		idx += s->ndesc;
+		if (VIO_UNLIKELY(idx >= size)) {
+			idx -= size;
+			used ^= both;
+		}
+	}
+	q->used_idx = (uint16_t)idx;
+	q->used_wrap = used;
+	q->pending = (uint16_t)(q->pending + ndesc);
+	q->busy_desc -= ndesc;
+	q->nfree += n;
+}
+
+static void packed_give_fast(struct vio_queue *q, struct vio_req **r, unsigned n)
+{
+	unsigned first = !q->pending && n;
+
+	if (first) /* what flush writes last */
+		packed_give(q, r, 1, false);
+	packed_give_plain(q, r + first, n - first);
+}
+
 void vio__packed_give(struct vio_queue *q, struct vio_req **r, unsigned n)
 {
 	if (VIO_UNLIKELY(q->dirty))
@@ -85,8 +130,10 @@ void vio__packed_give(struct vio_queue *q, struct vio_req **r, unsigned n)
 			packed_give_ordered(q, queue_req(r[i]));
 	else if (VIO_UNLIKELY(q->track != NULL))
 		packed_give(q, r, n, true);
-	else
+	else if (VIO_UNLIKELY(q->dirty != NULL))
 		packed_give(q, r, n, false);
+	else
+		packed_give_fast(q, r, n);
 	q->inflight -= n;
 	q->starved = false;
 	q->stats.given += n;

@@ -115,9 +115,6 @@ VIO_INLINE uint16_t *split_event(const struct vio_queue *q)
 	return (uint16_t *)&q->used->ring[q->size];
 }
 
-/* How many heads ahead descriptors are asked for: two cache lines of them, if they lie in order. */
-#define SPLIT_AHEAD 8u
-
 /* No kicks under event-idx: the event lies so far ahead that it is moved on before the driver gets there. */
 #define SPLIT_PARK 0x4000u
 
@@ -126,6 +123,9 @@ static void split_park(struct vio_queue *q)
 	q->parked = (uint16_t)(q->avail_idx + 2 * SPLIT_PARK);
 	VIO_STORE(split_event(q), q->parked);
 }
+
+/* Descriptors a cache line: those of heads in order are asked for a line at a time. */
+#define SPLIT_LINE 4u
 
 /*
  * Chains of one direct descriptor in the region that matched last, as a network driver posts
@@ -147,7 +147,8 @@ static __attribute__((noinline)) unsigned split_take_plain(const struct vio_queu
 		struct queue_req *s = *--free;
 		uint64_t addr, word, off;
 
-		__builtin_prefetch(&desc[VIO_LOAD(&ring[(idx + i + SPLIT_AHEAD) & mask]) & mask]);
+		if (i % SPLIT_LINE == 0)
+			__builtin_prefetch(&desc[VIO_LOAD(&ring[(idx + i + 2 * SPLIT_LINE) & mask]) & mask]);
 		if (VIO_UNLIKELY(head >= size))
 			break;
 		addr = VIO_LOAD(&((const uint64_t *)&desc[head])[0]);
@@ -157,8 +158,7 @@ static __attribute__((noinline)) unsigned split_take_plain(const struct vio_queu
 		    VIO_UNLIKELY((uint64_t)(uint32_t)word - 1 >= range.size - off) || !queue_mark_busy(busy, head))
 			break;
 		s->head = (uint16_t)head;
-		s->own[0] = (struct iovec){ range.ptr + off, (uint32_t)word };
-		chain_fill(s, s->own, 1, !(word >> 32 & VRING_DESC_F_WRITE));
+		chain_fill_one(s, range.ptr + off, (uint32_t)word, word >> 33 & 1);
 		r[i] = &s->r;
 	}
 	return i;
@@ -293,15 +293,22 @@ static void split_give_plain(struct vio_queue *q, struct vio_req **r, unsigned n
 	struct vring_used_elem *const ring = q->used->ring;
 	const unsigned idx = q->used_idx, mask = q->mask;
 
+	uint8_t *const busy = q->busy;
+	struct queue_req **free = q->free + q->nfree;
+
 	for (unsigned i = 0; i < n; i++) {
-		const struct queue_req *s = queue_req(r[i]);
+		struct queue_req *s = queue_req(r[i]);
 		struct vring_used_elem *e = &ring[(idx + i) & mask];
 
 		VIO_STORE(&e->id, s->head);
 		VIO_STORE(&e->len, s->r.written);
+		if (VIO_UNLIKELY(s->block != NULL))
+			queue_unmark(q, s);
+		busy[s->head] = 0;
+		free[i] = s;
 	}
 	q->used_idx = (uint16_t)(idx + n);
-	queue_release_all(q, r, n);
+	q->nfree += n;
 }
 
 void vio__split_give(struct vio_queue *q, struct vio_req **r, unsigned n)
