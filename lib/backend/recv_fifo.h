@@ -46,8 +46,11 @@ VIO_INLINE unsigned recv_fifo_room(const struct recv_fifo *f)
 /* n is at most the room. */
 VIO_INLINE void recv_fifo_push(struct recv_fifo *f, struct vio_req **r, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++)
-		f->ring[f->tail++ & (f->size - 1)] = r[i];
+	unsigned at = f->tail & (f->size - 1), whole = VIO_MIN(n, f->size - at);
+
+	memcpy(f->ring + at, r, whole * sizeof(*r));
+	memcpy(f->ring, r + whole, (n - whole) * sizeof(*r));
+	f->tail += n;
 }
 
 VIO_INLINE unsigned recv_fifo_waiting(const struct recv_fifo *f)
@@ -210,9 +213,13 @@ VIO_INLINE int recv_fifo_put(struct recv_fifo *f, const void *frame, size_t len,
 
 VIO_INLINE unsigned recv_fifo_reap(struct recv_fifo *f, struct vio_req **r, unsigned n)
 {
+	unsigned at = f->head & (f->size - 1), whole;
+
 	n = VIO_MIN(n, recv_fifo_ready(f));
-	for (unsigned i = 0; i < n; i++)
-		r[i] = f->ring[f->head++ & (f->size - 1)];
+	whole = VIO_MIN(n, f->size - at);
+	memcpy(r, f->ring + at, whole * sizeof(*r));
+	memcpy(r + whole, f->ring, (n - whole) * sizeof(*r));
+	f->head += n;
 	return n;
 }
 

@@ -158,16 +158,30 @@ static __attribute__((noinline)) uint32_t net_received_any(struct vio_vq *q, con
 }
 
 /* A packet in one buffer, with nothing to tell but that: what most are. False: look closer. */
-VIO_INLINE bool net_received_plain(const struct net_flow *f, struct vio_req *r)
+VIO_INLINE bool net_received_plain(const struct iovec *blind, struct vio_req *r)
 {
-	static const struct virtio_net_hdr_v1 plain = { .num_buffers = 1 };
+	static const uint8_t plain[NET_HDR] = { [offsetof(struct virtio_net_hdr_v1, num_buffers)] = 1 };
+	const struct iovec *v = r->iov;
 
-	if (VIO_UNLIKELY(r->res != 1 || f->rest || r->flags & (VIO_PACKET_CSUM | VIO_PACKET_CSUM_OK) ||
-			 r->iov->iov_len < NET_HDR || r->iov == &f->blind))
+	if (VIO_UNLIKELY(r->res != 1 || r->flags & (VIO_PACKET_CSUM | VIO_PACKET_CSUM_OK) || v->iov_len < NET_HDR ||
+			 v == blind))
 		return false;
-	memcpy(r->iov->iov_base, &plain, NET_HDR);
+	memcpy(v->iov_base, plain, NET_HDR);
 	r->written = NET_HDR + (uint32_t)r->len;
 	return true;
+}
+
+/* From the front of r, where no packet is in the midst of coming up: how many were plain. */
+VIO_INLINE unsigned net_received_run(const struct net_flow *f, struct vio_req **r, unsigned n, uint64_t *bytes)
+{
+	const struct iovec *blind = &f->blind;
+	uint64_t sum = 0;
+	unsigned i;
+
+	for (i = 0; i < n && net_received_plain(blind, r[i]); i++)
+		sum += r[i]->len;
+	*bytes += sum;
+	return i;
 }
 
 void vio__net_received(struct vio_vq *q, struct vio_req **r, unsigned n)
@@ -179,12 +193,15 @@ void vio__net_received(struct vio_vq *q, struct vio_req **r, unsigned n)
 	uint64_t bytes = 0, packets = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		if (VIO_LIKELY(plain && net_received_plain(f, r[i]))) {
-			bytes += r[i]->len;
-			packets++;
-		} else {
-			bytes += net_received_any(q, net, f, r[i], &packets);
+		if (VIO_LIKELY(plain && !f->rest)) {
+			unsigned run = net_received_run(f, r + i, n - i, &bytes);
+
+			packets += run;
+			i += run;
+			if (i == n)
+				break;
 		}
+		bytes += net_received_any(q, net, f, r[i], &packets);
 	}
 	vq_count(&f->packets, packets);
 	vq_count(&f->bytes, bytes);

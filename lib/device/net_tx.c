@@ -130,10 +130,10 @@ VIO_INLINE bool net_offload(struct vio_req *r, const struct virtio_net_hdr_v1 *h
 VIO_INLINE bool net_send_plain(struct vio_req *r, unsigned hdr_len)
 {
 	struct iovec *v = r->buf;
-	const size_t len = v->iov_len - hdr_len;
+	const size_t len = v->iov_len - hdr_len; /* wraps where it must be refused */
 	uint16_t kind;
 
-	if (VIO_UNLIKELY(r->nout != 1 || v->iov_len < hdr_len + NET_FRAME_MIN || len > NET_FRAME_MAX))
+	if (VIO_UNLIKELY(r->nout != 1 || len - NET_FRAME_MIN > NET_FRAME_MAX - NET_FRAME_MIN))
 		return false;
 	memcpy(&kind, v->iov_base, sizeof(kind));
 	if (VIO_UNLIKELY(kind & htole16(0xff00 | VIRTIO_NET_HDR_F_NEEDS_CSUM)))
