@@ -37,6 +37,26 @@ struct port_lane {
 	struct done_stack sent;
 };
 
+/* n more packets, whose contents come later. */
+static struct port_buffer **port_get(struct port *p, unsigned n)
+{
+	struct port_buffer **packet = p->packet + p->n;
+
+	p->nfree -= n;
+	memcpy(packet, p->free + p->nfree, n * sizeof(*packet));
+	p->n += n;
+	return packet;
+}
+
+/* The n oldest are done with. */
+static void port_return(struct port *p, unsigned n)
+{
+	memcpy(p->free + p->nfree, p->packet, n * sizeof(*p->packet));
+	p->nfree += n;
+	p->n -= n;
+	memmove(p->packet, p->packet + n, p->n * sizeof(*p->packet));
+}
+
 static int port_open(struct vio_backend *b, const char *arg)
 {
 	struct port *p = b->priv;
@@ -83,27 +103,34 @@ static void port_gather(struct port_buffer *b, const struct vio_req *r)
 	}
 }
 
-static void port_send(struct port *p, struct vio_req *r)
+static void port_send(struct port_buffer *b, const struct vio_req *r)
 {
-	struct port_buffer *b = p->free[--p->nfree];
-
 	b->len = 0;
-	if (VIO_LIKELY(r->len <= sizeof(b->bytes)))
+	if (VIO_UNLIKELY(r->len > sizeof(b->bytes)))
+		return;
+	if (VIO_UNLIKELY(r->niov != 1)) {
 		port_gather(b, r);
-	p->packet[p->n++] = b;
-	r->res = 0;
+		return;
+	}
+	b->len = (unsigned)r->len;
+	memcpy(b->bytes, r->iov->iov_base, r->len);
 }
 
 static void port_submit(struct vio_lane *l, struct vio_req **r, unsigned n)
 {
 	struct port_lane *pl = l->priv;
+	struct port_buffer **packet;
+	struct port *p = l->backend->priv;
 
 	if (l->recv) {
 		recv_fifo_push(&pl->recvs, r, n);
 		return;
 	}
-	for (unsigned i = 0; i < n; i++)
-		port_send(l->backend->priv, r[i]);
+	packet = port_get(p, n);
+	for (unsigned i = 0; i < n; i++) {
+		port_send(packet[i], r[i]);
+		r[i]->res = 0;
+	}
 	done_push(&pl->sent, r, n);
 }
 
@@ -111,15 +138,9 @@ static void port_deliver(struct port *p, struct recv_fifo *f)
 {
 	unsigned done = 0;
 
-	for (; done < p->n; done++) {
-		struct port_buffer *b = p->packet[done];
-
-		if (recv_fifo_put(f, b->bytes, b->len, 0, NULL) <= 0)
-			break;
-		p->free[p->nfree++] = b;
-	}
-	p->n -= done;
-	memmove(p->packet, p->packet + done, p->n * sizeof(*p->packet));
+	while (done < p->n && recv_fifo_put(f, p->packet[done]->bytes, p->packet[done]->len, 0, NULL) > 0)
+		done++;
+	port_return(p, done);
 }
 
 static unsigned port_reap(struct vio_lane *l, struct vio_req **r, unsigned n)
@@ -201,8 +222,7 @@ static uint64_t ours_release(void *ctx)
 	struct port *p = ((struct ours *)ctx)->port;
 	uint64_t start = net_now();
 
-	while (p->n)
-		p->free[p->nfree++] = p->packet[--p->n];
+	port_return(p, NET_BURST);
 	return net_now() - start;
 }
 
@@ -211,10 +231,9 @@ static uint64_t ours_alloc(void *ctx, unsigned len)
 	struct port *p = ((struct ours *)ctx)->port;
 	uint64_t start = net_now();
 
-	while (p->n < NET_BURST) {
-		p->packet[p->n] = p->free[--p->nfree];
-		p->packet[p->n++]->len = len;
-	}
+	port_get(p, NET_BURST);
+	for (unsigned i = 0; i < NET_BURST; i++)
+		p->packet[i]->len = len;
 	return net_now() - start;
 }
 
