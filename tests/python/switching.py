@@ -111,11 +111,12 @@ class Ring:
 class Guest:
     """A virtual machine with one network card, reached by a vhost-user socket: it has one pair of queues."""
 
-    def __init__(self, path, mac):
+    def __init__(self, path, mac, connection=None):
         self.mac = bytes.fromhex(mac.replace(":", ""))
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket = connection or socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(60)
-        self.socket.connect(path)
+        if not connection:
+            self.socket.connect(path)
         self.fd = os.memfd_create("guest", os.MFD_CLOEXEC)
         os.ftruncate(self.fd, 2 * QUEUE)
         self.memory = mmap.mmap(self.fd, 2 * QUEUE)
