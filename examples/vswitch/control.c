@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RETRY_NS 1000000000ull
@@ -80,6 +81,22 @@ static int dial(const struct sockaddr_un *name)
 	return rc;
 }
 
+/*
+ * A killed switch's socket accepts for some moments more: the kernel ends its io_uring, which
+ * holds the socket, after the process. So an answer counts only if it keeps coming.
+ */
+static int dial_for_long(const struct sockaddr_un *name)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	int rc = dial(name);
+
+	for (unsigned i = 0; i < 50 && (!rc || rc == EAGAIN); i++) {
+		nanosleep(&pause, NULL);
+		rc = dial(name);
+	}
+	return rc;
+}
+
 /* Removes a socket that a killed switch left behind, and nothing else. */
 static int remove_stale(const struct sockaddr_un *name, char why[WHY_SIZE])
 {
@@ -91,7 +108,7 @@ static int remove_stale(const struct sockaddr_un *name, char why[WHY_SIZE])
 		return errno == ENOENT ? 0 : refuse(why, "%s: %s", path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
 		return refuse(why, "%s exists and is not a socket: it is left as it is", path);
-	rc = dial(name);
+	rc = dial_for_long(name);
 	if (!rc || rc == EAGAIN)
 		return refuse(why, "another process listens at %s", path);
 	if (rc != ECONNREFUSED)
