@@ -3,6 +3,8 @@
 #include "port.h"
 
 #include <byteswap.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/base.h"
@@ -212,6 +214,35 @@ static void it_stops_at_its_limit(void **state)
 	vio_poller_free(p);
 }
 
+/* A write that ends amid a record leaves none of it, and the next one starts there. */
+static void a_full_disk_cuts_no_record(void **state)
+{
+	struct rlimit old, small = { .rlim_cur = 24 + 2 * 1016 + 500 };
+	struct vio_poller *p = poller();
+	struct vio_backend *b = pcap("");
+	struct way send = way_open(b, p, 0, false, 64);
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small.rlim_max = old.rlim_max;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	for (unsigned i = 0; i < 5; i++)
+		way_send(&send, p, data + i, 1000, 0, NULL);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(counter_of(b, "sent"), 2);
+	assert_int_equal(counter_of(b, "dropped_full"), 3);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 24 + 2 * 1016);
+	way_send(&send, p, data, 1000, 0, NULL);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 24 + 3 * 1016);
+	way_close(&send);
+	vio_backend_free(b);
+	vio_poller_free(p);
+}
+
 /* One batch, more entries than one write takes. */
 static void a_batch_of_many_pieces(void **state)
 {
@@ -283,6 +314,7 @@ int main(void)
 		cmocka_unit_test(too_long_without_merge),
 		cmocka_unit_test(it_stops_at_its_limit),
 		cmocka_unit_test(a_batch_of_many_pieces),
+		cmocka_unit_test(a_full_disk_cuts_no_record),
 		cmocka_unit_test(tools_open_it),
 	};
 	int fd = mkstemp(path);
