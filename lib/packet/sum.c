@@ -26,18 +26,22 @@ static uint16_t sum_fold(uint64_t s)
 	return (uint16_t)((s & 0xffff) + (s >> 16));
 }
 
-/* Four chains, so that no addition waits for the one before it. */
+/* Four chains, so that no addition waits for the one before it; written out, for compilers keep an array in
+ * memory. */
 static uint64_t sum_bytes(const uint8_t *p, size_t len)
 {
-	uint64_t s[4] = { 0 }, rest = 0;
+	uint64_t a = 0, b = 0, c = 0, d = 0, rest = 0;
 
-	for (; len >= 32; len -= 32, p += 32)
-		for (unsigned i = 0; i < 4; i++)
-			s[i] = sum_add(s[i], sum_load(p + i * 8));
+	for (; len >= 32; len -= 32, p += 32) {
+		a = sum_add(a, sum_load(p));
+		b = sum_add(b, sum_load(p + 8));
+		c = sum_add(c, sum_load(p + 16));
+		d = sum_add(d, sum_load(p + 24));
+	}
 	for (; len >= 8; len -= 8, p += 8)
-		s[0] = sum_add(s[0], sum_load(p));
+		a = sum_add(a, sum_load(p));
 	memcpy(&rest, p, len);
-	return sum_add(sum_add(sum_add(s[0], s[1]), sum_add(s[2], s[3])), rest);
+	return sum_add(sum_add(sum_add(a, b), sum_add(c, d)), rest);
 }
 
 uint64_t vio__packet_sum(const struct iovec *iov, unsigned niov, size_t offset, size_t len)
