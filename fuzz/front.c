@@ -14,7 +14,7 @@
 
 #include "backend/vhost_user.h"
 
-#include <semaphore.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -54,12 +54,13 @@ enum step {
 /* The server. What of it both threads use, one of them waits for the other. */
 static struct {
 	char path[64];
-	int listener, conn;
-	sem_t over; /* the conversation is */
+	int listener;
+	pthread_mutex_t lock; /* over conn: the other thread may be closing it */
+	int conn;	      /* -1: no conversation is under way */
 	uint8_t setup, twists[MAX_TWISTS][4];
 	unsigned ntwists;
 	unsigned messages; /* that came in this conversation */
-} server;
+} server = { .lock = PTHREAD_MUTEX_INITIALIZER, .conn = -1 };
 
 static struct {
 	struct vio_poller *p;
@@ -196,7 +197,7 @@ static bool twist(struct vu_msg *m, int kind, unsigned value)
 }
 
 /* One message; false ends the conversation. */
-static bool serve(struct vu_msg *m)
+static bool serve(struct vu_msg *m, int conn)
 {
 	unsigned value = 0;
 	int kind = twist_of(server.messages++, &value);
@@ -211,30 +212,71 @@ static bool serve(struct vu_msg *m)
 		return false;
 	}
 	for (unsigned i = 0; reply && kind != TWIST_SILENT && i <= (kind == TWIST_TWICE); i++)
-		vu_send(server.conn, m, 1000);
+		vu_send(conn, m, 1000);
 	vu_close_fds(m);
 	return true;
 }
 
+static void server_set(int conn)
+{
+	pthread_mutex_lock(&server.lock);
+	if (server.conn >= 0)
+		close(server.conn);
+	server.conn = conn;
+	pthread_mutex_unlock(&server.lock);
+}
+
+static void server_hang_up(void)
+{
+	pthread_mutex_lock(&server.lock);
+	if (server.conn >= 0)
+		shutdown(server.conn, SHUT_RDWR);
+	pthread_mutex_unlock(&server.lock);
+}
+
 static void *server_main(void *arg)
 {
-	while ((server.conn = accept(server.listener, NULL, NULL)) >= 0) {
+	int conn;
+
+	while ((conn = accept(server.listener, NULL, NULL)) >= 0) {
 		struct vu_inbox in = { 0 };
 		bool on = true;
 
+		server_set(conn);
 		server.messages = 0;
-		while (on && vu_recv_wait(&in, server.conn, 600000) == 1) {
+		while (on && vu_recv_wait(&in, conn, 600000) == 1) {
 			struct vu_msg m = in.msg;
 
-			on = serve(&m);
+			on = serve(&m, conn);
 			memset(&in, 0, sizeof(in));
 		}
 		if (in.have)
 			vu_close_fds(&in.msg);
-		shutdown(server.conn, SHUT_RDWR);
-		sem_post(&server.over);
+		server_set(-1);
 	}
 	return arg;
+}
+
+static int server_connect(void)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(a.sun_path, server.path);
+	check(s >= 0 && !connect(s, (struct sockaddr *)&a, sizeof(a)));
+	return s;
+}
+
+/* Conversations are taken one after another, so when one without a word is over, all before it are: there may
+ * have been several, for a client comes back to a server that hung up on it. */
+static void server_rest(void)
+{
+	int s = server_connect();
+	char none;
+
+	shutdown(s, SHUT_WR);
+	check(read(s, &none, 1) <= 0);
+	close(s);
 }
 
 static void start(void)
@@ -249,7 +291,6 @@ static void start(void)
 	unlink(server.path);
 	server.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	check(!bind(server.listener, (struct sockaddr *)&a, sizeof(a)) && !listen(server.listener, 4));
-	check(!sem_init(&server.over, 0, 0));
 	check(!pthread_create(&t, NULL, server_main, NULL) && !pthread_detach(t));
 	check(!vio_poller_new(&z.p, &o));
 	check(!vio_mem_alloc(&z.mem, 0x1000, MEM) && !vio_mem_get(z.mem, 0, &r));
@@ -384,7 +425,7 @@ static void play(const uint8_t *s)
 		eventfd_write(s[1] & 1 ? z.v->err : z.v->call, 1);
 		break;
 	case STEP_HANGUP:
-		shutdown(server.conn, SHUT_RDWR);
+		server_hang_up();
 		break;
 	}
 }
@@ -394,7 +435,7 @@ static void end_all(void)
 {
 	unsigned left = 1;
 
-	shutdown(server.conn, SHUT_RDWR);
+	server_hang_up();
 	for (unsigned pass = 0; left; pass++) {
 		check(pass < 10000);
 		reap();
@@ -443,7 +484,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			drive(data, size);
 		vio_backend_free(z.b);
 	}
-	sem_wait(&server.over);
-	close(server.conn); /* not by the server's thread: here it may be shut down until now */
+	server_rest();
 	return 0;
 }
