@@ -119,7 +119,8 @@ static void regions_come_and_go_one_by_one(void **state)
 	guest_queue_init(&q, &f, 0, false);
 	assert_int_equal(add(&f, VU_REM_MEM_REG, 0, 4096), 1); /* there is none yet */
 	assert_int_equal(add(&f, VU_ADD_MEM_REG, 0, GUEST_DATA), 0);
-	assert_int_equal(add(&f, VU_ADD_MEM_REG, 0, GUEST_DATA), 1); /* there already */
+	assert_int_equal(add(&f, VU_ADD_MEM_REG, 0, GUEST_DATA), 0);	    /* there already: nothing changes */
+	assert_int_equal(add(&f, VU_ADD_MEM_REG, 4096, GUEST_DATA), 1); /* overlaps what is there */
 	assert_int_equal(add(&f, VU_ADD_MEM_REG, GUEST_DATA, FRONT_MEM - GUEST_DATA), 0);
 	guest_queue_start(&q, 0);
 	guest_check_path(&q, 1, 1);

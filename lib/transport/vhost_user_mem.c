@@ -70,6 +70,16 @@ int vus_mem_slots(struct vio_vhost_user *t, struct vu_msg *m)
 	return vus_answer_u64(m, VIO_MEM_MAX_REGIONS);
 }
 
+static bool mem_is_there(const struct vio_mem *mem, const struct vio_mem_region *r)
+{
+	struct vio_mem_region have;
+
+	for (unsigned i = 0; mem && !vio_mem_get(mem, i, &have); i++)
+		if (have.guest == r->guest && have.size == r->size && have.user == r->user)
+			return true;
+	return false;
+}
+
 int vus_mem_add(struct vio_vhost_user *t, struct vu_msg *m)
 {
 	VIO_OPTS(vio_mem_opts, o, .require_seals = t->opts.require_seals);
@@ -77,7 +87,8 @@ int vus_mem_add(struct vio_vhost_user *t, struct vu_msg *m)
 	struct vio_mem *next;
 	int err = mem_check(&m->p.reg.region);
 
-	if (err)
+	/* QEMU 7.2 adds each region once for every pair of a network card's queues. */
+	if (err || mem_is_there(t->mem, &r))
 		return err;
 	err = t->mem ? vio_mem_add(&next, t->mem, &r, &o) : vio_mem_new(&next, &r, 1, &o);
 	if (!err)
