@@ -65,3 +65,9 @@ has_feature() {
 	[ "$(cut -c$(($2 + 1)) "/sys/block/$1/device/features")" = 1 ]
 }
 VIRTIO_F_RING_PACKED=34
+
+# has_net_feature INTERFACE BIT
+has_net_feature() {
+	[ "$(cut -c$(($2 + 1)) "/sys/class/net/$1/device/features")" = 1 ]
+}
+VIRTIO_NET_F_GUEST_CSUM=1 VIRTIO_NET_F_GUEST_TSO4=7 VIRTIO_NET_F_MRG_RXBUF=15

@@ -20,7 +20,7 @@ net_harness() {
 # switch_start ARG...: returns when it listens at all its sockets. In the namespaces of child "namespace", if there is one.
 switch_start() {
 	local argument socket within=()
-	[ -z "${child[namespace]-}" ] || within=(in_namespace)
+	[ -z "${child[namespace]-}" ] || within=("${enter_namespace[@]}")
 	switch_args=("$@")
 	"${within[@]}" "$server_program" --control "$work/control" "$@" >>"$work/switch.log" 2>&1 &
 	child[switch]=$!
@@ -31,12 +31,28 @@ switch_start() {
 	done
 }
 
+# Kills the switch and starts it again; returns when as many guests are there as have been before.
 switch_restart() {
+	local before tries=0
+	before=$(connected)
+	child_kill switch
 	switch_start "${switch_args[@]}"
+	until [ "$(connected)" = "$before" ]; do
+		[ $((tries += 1)) -lt 200 ] || fail "$(connected) of $before guests came back to the switch"
+		sleep 0.1
+	done
+}
+
+connected() {
+	ctl ports | grep -c ' connected ' || true
 }
 
 ctl() {
 	"$server_program" ctl --control "$work/control" "$@" || fail "the switch refuses: $*"
+}
+
+switch_stop() {
+	child_stop switch
 }
 
 # namespace_start: a network namespace of this test's own, for the switch and its taps.
@@ -46,6 +62,7 @@ namespace_start() {
 	unshare --user --map-root-user --net sh -c 'busybox ip link set lo up; : >"$1"; exec sleep 900' sh "$work/namespace" \
 		2>"$work/namespace.log" &
 	child[namespace]=$!
+	enter_namespace=(nsenter --target "${child[namespace]}" --user --net --preserve-credentials)
 	until [ -e "$work/namespace" ]; do
 		kill -0 "${child[namespace]}" 2>/dev/null || skip "no network namespace may be made here: $(cat "$work/namespace.log")"
 		[ $((tries += 1)) -lt 600 ] || fail "the namespace does not come"
@@ -54,18 +71,20 @@ namespace_start() {
 }
 
 in_namespace() {
-	nsenter --target "${child[namespace]}" --user --net --preserve-credentials "$@"
+	"${enter_namespace[@]}" "$@"
 }
 
 # nic_args NAME [PROPERTY...]: QEMU's arguments for a card at the port that is served at $work/NAME. QEMU 7.2 crashes
 # when an emulated guest drives such a card with MSI-X; vectors=0 has it use the old interrupt line.
 nic_args() {
-	local name=$1 pairs=${nic_pairs:-1} properties=
+	local name=$1 pairs=${nic_pairs:-1} properties mac
 	shift
+	mac=$(md5sum <<<"$name" | sed 's/\(..\)\(..\)\(..\).*/52:54:00:\1:\2:\3/')
+	properties=mac=$mac
 	for property; do properties+=,$property; done
 	echo "-chardev socket,id=$name,path=$work/$name,reconnect=1"
 	echo "-netdev vhost-user,id=net$name,chardev=$name,queues=$pairs"
-	echo "-device virtio-net-pci,netdev=net$name,mq=$([ "$pairs" = 1 ] && echo off || echo on),vectors=0,romfile=$properties"
+	echo "-device virtio-net-pci,netdev=net$name,mq=$([ "$pairs" = 1 ] && echo off || echo on),vectors=0,romfile=,$properties"
 }
 
 # guest_boot NAME [QEMU-ARG...]
@@ -84,7 +103,7 @@ guests_ready() {
 # console_until NAME PATTERN: prints the console's lines before the one that matches; leaves that in $console_line.
 console_until() {
 	local name=$1 fd=${guest_out[$1]}
-	while IFS= read -r -t "${net_limit:-30}" console_line <&"$fd" || fail "guest $name fell silent, waiting for '$2'"; do
+	while IFS= read -r -t "$net_limit" console_line <&"$fd" || guest_silent "$name" $? "$2"; do
 		console_line=${console_line%$'\r'}
 		printf '%s\n' "$console_line" >>"$work/console-$name.log"
 		# shellcheck disable=SC2254
@@ -95,6 +114,14 @@ console_until() {
 		printf '%s\n' "$console_line"
 	done
 }
+
+guest_silent() { # NAME READ-STATUS PATTERN
+	local status=0
+	[ "$2" -le 128 ] || fail "guest $1 said nothing for $net_limit s, waiting for '$3'"
+	wait "${child[$1]}" || status=$?
+	fail "the QEMU of guest $1 ended with status $status, waiting for '$3'"
+}
+net_limit=120
 
 # in_guest NAME COMMAND...: runs a shell command in the guest, prints what it prints, has its status.
 in_guest() {
