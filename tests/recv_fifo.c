@@ -98,6 +98,55 @@ static void head_room_is_cut_from_the_first_only(void **state)
 	recv_fifo_close(&f);
 }
 
+/* Through two entries each, and through single ones that are large enough at once. */
+static void a_frame_is_copied_into_those_that_wait(void **state)
+{
+	static const char frame[] = "The quick brown fox jumps over the lazy dog, twice.";
+	const struct vio_offload o = { .csum_start = 14 };
+	struct vio_req *r[SIZE];
+	struct recv_fifo f;
+
+	(void)state;
+	memset(memory, 0, sizeof(memory));
+	up(&f, VIO_RECV_MERGE);
+	assert_int_equal(recv_fifo_put(&f, frame, 18 + 12, VIO_PACKET_CSUM, &o), 2);
+	assert_memory_equal(memory[0] + 32 + 2, frame, 18);
+	assert_memory_equal(memory[1], frame + 18, 10);
+	assert_memory_equal(memory[1] + 32, frame + 28, 2);
+	assert_int_equal(memory[0][0] | memory[0][33] | memory[1][34], 0);
+	for (unsigned i = 2; i < 4; i++) {
+		vectors[i][0].iov_len = 64;
+		reqs[i].niov = 1;
+	}
+	assert_int_equal(recv_fifo_put(&f, frame, 52, VIO_PACKET_CSUM, &o), 1);
+	assert_memory_equal(memory[2] + 12, frame, 52);
+	assert_int_equal(memory[2][11], 0);
+	assert_int_equal(recv_fifo_reap(&f, r, SIZE), 3);
+	assert_int_equal(r[0]->res, 2);
+	assert_int_equal(r[2]->res, 1);
+	assert_int_equal(r[2]->len, 52);
+	assert_int_equal(r[2]->flags, VIO_PACKET_CSUM);
+	assert_int_equal(r[2]->offload.csum_start, 14);
+	recv_fifo_close(&f);
+}
+
+static void a_frame_that_fits_nowhere_changes_nothing(void **state)
+{
+	static const char frame[300];
+	struct vio_req *r[SIZE];
+	struct recv_fifo f;
+
+	(void)state;
+	up(&f, 0);
+	assert_int_equal(recv_fifo_put(&f, frame, 19, 0, NULL), -EMSGSIZE);
+	for (unsigned i = 0; i < SIZE; i++)
+		reqs[i].flags = VIO_RECV_MERGE;
+	assert_int_equal(recv_fifo_put(&f, frame, sizeof(frame), 0, NULL), 0);
+	assert_int_equal(recv_fifo_recall(&f, r, SIZE), SIZE);
+	assert_int_equal(recv_fifo_put(&f, frame, 15, 0, NULL), 0);
+	recv_fifo_close(&f);
+}
+
 static void the_newest_that_wait_are_recalled(void **state)
 {
 	struct vio_req *r[SIZE];
@@ -149,6 +198,8 @@ int main(void)
 		cmocka_unit_test(a_packet_spreads_over_merged_recvs),
 		cmocka_unit_test(a_packet_stays_in_one_recv_without_merge),
 		cmocka_unit_test(head_room_is_cut_from_the_first_only),
+		cmocka_unit_test(a_frame_is_copied_into_those_that_wait),
+		cmocka_unit_test(a_frame_that_fits_nowhere_changes_nothing),
 		cmocka_unit_test(the_newest_that_wait_are_recalled),
 		cmocka_unit_test(nothing_is_lost_where_it_wraps),
 	};
