@@ -25,8 +25,8 @@ class Effort:
         self.slice = 0.2 if quick else 0.8
         self.requests = 20000 if quick else 200000
         self.idle = 1.0 if quick else 10.0
-        self.processes = 3 if quick else 9
-        self.bursts = 20000 if quick else 400000
+        self.processes = 3 if quick else 41
+        self.bursts = 20000 if quick else 50000
 
 
 def figure(name, unit, floor=None, most=None):
