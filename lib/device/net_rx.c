@@ -178,8 +178,13 @@ VIO_INLINE unsigned net_received_run(const struct net_flow *f, struct vio_req **
 	uint64_t sum = 0;
 	unsigned i;
 
-	for (i = 0; i < n && net_received_plain(blind, r[i]); i++)
-		sum += r[i]->len;
+	for (i = 0; i < n; i++) {
+		struct vio_req *this = r[i];
+
+		if (!net_received_plain(blind, this))
+			break;
+		sum += this->len;
+	}
 	*bytes += sum;
 	return i;
 }
