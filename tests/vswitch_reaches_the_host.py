@@ -21,7 +21,9 @@ def in_a_network_of_our_own():
     """This script again, where it may make interfaces and nobody sees them."""
     if len(sys.argv) > 2:
         return
-    command = ["unshare", "--user", "--map-root-user", "--net"]
+    command = ["unshare", "--net"]
+    if os.geteuid():
+        command += ["--user", "--map-root-user"]
     if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
         skip("no network namespace may be made here")
     if not os.access("/dev/net/tun", os.W_OK):
