@@ -55,14 +55,18 @@ switch_stop() {
 	child_stop switch
 }
 
-# namespace_start: a network namespace of this test's own, for the switch and its taps.
+# namespace_start: a network namespace of this test's own, for the switch and its taps. Root needs no user namespace for
+# it, and in a chroot gets none.
 namespace_start() {
-	local tries=0
+	local tries=0 user=() enter=()
+	if [ "$(id -u)" != 0 ]; then
+		user=(--user --map-root-user) enter=(--user --preserve-credentials)
+	fi
 	# shellcheck disable=SC2016
-	unshare --user --map-root-user --net sh -c 'busybox ip link set lo up; : >"$1"; exec sleep 900' sh "$work/namespace" \
+	unshare "${user[@]}" --net sh -c 'busybox ip link set lo up; : >"$1"; exec sleep 900' sh "$work/namespace" \
 		2>"$work/namespace.log" &
 	child[namespace]=$!
-	enter_namespace=(nsenter --target "${child[namespace]}" --user --net --preserve-credentials)
+	enter_namespace=(nsenter --target "${child[namespace]}" --net "${enter[@]}")
 	until [ -e "$work/namespace" ]; do
 		kill -0 "${child[namespace]}" 2>/dev/null || skip "no network namespace may be made here: $(cat "$work/namespace.log")"
 		[ $((tries += 1)) -lt 600 ] || fail "the namespace does not come"
