@@ -182,7 +182,7 @@ NET_FN bool station_get(struct station *s, struct packet_got *g)
 
 NET_FN void station_close(struct station *s)
 {
-	static struct packet_got g;
+	static _Thread_local struct packet_got g;
 
 	while (s->sending)
 		if (!station_reap_sends(s))
