@@ -277,6 +277,7 @@ static void server_rest(void)
 	shutdown(s, SHUT_WR);
 	check(read(s, &none, 1) <= 0);
 	close(s);
+	server_set(-1); /* it is; under the lock, so that all that was done is seen */
 }
 
 static void start(void)
