@@ -6,10 +6,13 @@
  */
 #include "backend/xsk.h"
 
+#include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_link.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#define PROG_TRIES 16u
 
 static int prog_bpf(enum bpf_cmd cmd, union bpf_attr *attr)
 {
@@ -44,14 +47,19 @@ static int prog_load(int map)
 		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_redirect_map },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
+	unsigned tries = 0;
 	union bpf_attr a;
+	int fd;
 
 	memset(&a, 0, sizeof(a));
 	a.prog_type = BPF_PROG_TYPE_XDP;
 	a.insns = (uintptr_t)code;
 	a.insn_cnt = VIO_ARRAY_SIZE(code);
 	a.license = (uintptr_t) "MIT";
-	return prog_bpf(BPF_PROG_LOAD, &a);
+	do /* the kernel gives up on a program when a signal comes, and says so with EAGAIN */
+		fd = prog_bpf(BPF_PROG_LOAD, &a);
+	while (fd < 0 && errno == EAGAIN && ++tries < PROG_TRIES);
+	return fd;
 }
 
 static int prog_attach(int prog, unsigned index, uint32_t flags)
