@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The virtio_net_hdr that the kernel puts before each frame and expects there, little-endian (TUNSETVNETLE).
- */
+/* The virtio_net_hdr that the kernel puts before each frame and expects there, little-endian. */
 #include "backend/tap.h"
 
-#include <endian.h>
-#include <linux/if_ether.h>
+#include "packet/gso.h"
 
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4 /* younger than Linux 6.2 */
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5
-#endif
+#include <endian.h>
 
 unsigned tap_hdr_size(const struct tap_store *s)
 {
@@ -25,18 +21,6 @@ uint8_t tap_hdr_offloads(const struct tap_store *s)
 	return s->uso ? tcp | VIO_PACKET_USO4 | VIO_PACKET_USO6 : tcp;
 }
 
-static uint8_t hdr_gso_type(uint8_t flags)
-{
-	uint8_t ecn = flags & VIO_PACKET_ECN ? VIRTIO_NET_HDR_GSO_ECN : 0;
-
-	if (flags & VIO_PACKET_TSO4)
-		return VIRTIO_NET_HDR_GSO_TCPV4 | ecn;
-	if (flags & VIO_PACKET_TSO6)
-		return VIRTIO_NET_HDR_GSO_TCPV6 | ecn;
-	return flags & (VIO_PACKET_USO4 | VIO_PACKET_USO6) ? VIRTIO_NET_HDR_GSO_UDP_L4
-							   : VIRTIO_NET_HDR_GSO_NONE;
-}
-
 void tap_hdr_make(struct virtio_net_hdr_mrg_rxbuf *h, const struct vio_req *r)
 {
 	const struct vio_offload *o = &r->offload;
@@ -49,49 +33,22 @@ void tap_hdr_make(struct virtio_net_hdr_mrg_rxbuf *h, const struct vio_req *r)
 	}
 	if (!(r->flags & VIO_PACKET_GSO))
 		return;
-	h->hdr.gso_type = hdr_gso_type(r->flags);
+	h->hdr.gso_type = packet_gso_type(r->flags);
 	h->hdr.gso_size = htole16(o->gso_size);
 	/* A hint, but the kernel refuses one that can't be true. */
 	if (o->hdr_len >= RECV_FRAME_MIN && o->hdr_len <= r->len)
 		h->hdr.hdr_len = htole16(o->hdr_len);
 }
 
-static uint16_t hdr_ether_type(const struct iovec *frame, unsigned niov, size_t at)
-{
-	uint8_t type[2] = { 0 };
-	unsigned have = 0;
-
-	for (unsigned i = 0; i < niov && have < 2; at -= VIO_MIN(at, frame[i].iov_len), i++)
-		for (size_t k = at; k < frame[i].iov_len && have < 2; k++)
-			type[have++] = ((const uint8_t *)frame[i].iov_base)[k];
-	return (uint16_t)(type[0] << 8 | type[1]);
-}
-
-/* UDP's type does not tell which IP it is; the frame does, behind up to two VLAN tags. */
-static uint8_t hdr_udp(const struct iovec *frame, unsigned niov)
-{
-	uint16_t type = hdr_ether_type(frame, niov, 12);
-
-	for (size_t at = 16; (type == ETH_P_8021Q || type == ETH_P_8021AD) && at <= 20; at += 4)
-		type = hdr_ether_type(frame, niov, at);
-	return type == ETH_P_IPV6 ? VIO_PACKET_USO6 : VIO_PACKET_USO4;
-}
-
 /* 0: a type that nobody asked for. */
 static uint8_t hdr_gso_flags(uint8_t type, const struct iovec *frame, unsigned niov)
 {
-	uint8_t ecn = type & VIRTIO_NET_HDR_GSO_ECN ? VIO_PACKET_ECN : 0;
+	uint8_t flags = vio__packet_gso_flags(type, frame, niov);
 
-	switch (type & ~VIRTIO_NET_HDR_GSO_ECN) {
-	case VIRTIO_NET_HDR_GSO_TCPV4:
-		return VIO_PACKET_TSO4 | ecn;
-	case VIRTIO_NET_HDR_GSO_TCPV6:
-		return VIO_PACKET_TSO6 | ecn;
-	case VIRTIO_NET_HDR_GSO_UDP_L4:
-		return hdr_udp(frame, niov);
-	default:
-		return 0;
-	}
+	/* The kernel knows what it sends as UDP: what hides it from us is no reason to lose it. */
+	if (!flags && (type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP_L4)
+		flags = VIO_PACKET_USO4;
+	return flags;
 }
 
 static bool hdr_csum_fits(const struct vio_offload *o, size_t len)

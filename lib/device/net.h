@@ -22,9 +22,6 @@
 #define VIRTIO_NET_F_GUEST_USO6 55
 #define VIRTIO_NET_F_HOST_USO 56
 #endif
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5
-#endif
 
 #define NET_BIT(b) (1ull << (b))
 /* What VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET can turn off and on. */

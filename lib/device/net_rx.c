@@ -8,6 +8,7 @@
  */
 #include "device/net.h"
 
+#include "packet/gso.h"
 #include "packet/packet.h"
 
 VIO_INLINE uint64_t net_room(const struct vio_req *r)
@@ -50,18 +51,6 @@ unsigned vio__net_recv(struct vio_vq *q, struct vio_req **r, unsigned n)
 	return n;
 }
 
-VIO_INLINE uint8_t net_gso_type(uint8_t flags)
-{
-	uint8_t ecn = flags & VIO_PACKET_ECN ? VIRTIO_NET_HDR_GSO_ECN : 0;
-
-	if (flags & VIO_PACKET_TSO4)
-		return VIRTIO_NET_HDR_GSO_TCPV4 | ecn;
-	if (flags & VIO_PACKET_TSO6)
-		return VIRTIO_NET_HDR_GSO_TCPV6 | ecn;
-	return flags & (VIO_PACKET_USO4 | VIO_PACKET_USO6) ? VIRTIO_NET_HDR_GSO_UDP_L4
-							   : VIRTIO_NET_HDR_GSO_NONE;
-}
-
 VIO_INLINE struct virtio_net_hdr_v1 net_header(const struct vio_req *r)
 {
 	struct virtio_net_hdr_v1 h = { .num_buffers = htole16((uint16_t)r->res) };
@@ -71,7 +60,7 @@ VIO_INLINE struct virtio_net_hdr_v1 net_header(const struct vio_req *r)
 		return h;
 	}
 	h.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	h.gso_type = net_gso_type(r->flags);
+	h.gso_type = packet_gso_type(r->flags);
 	h.hdr_len = htole16(r->offload.hdr_len);
 	h.gso_size = htole16(r->offload.gso_size);
 	h.csum_start = htole16(r->offload.csum_start);
@@ -135,8 +124,8 @@ VIO_INLINE bool net_wanted(struct vio_vq *q, const struct net *net, struct net_f
 }
 
 /* Returns how many of the frame's bytes the guest gets in r. */
-static __attribute__((noinline)) uint32_t net_received_any(struct vio_vq *q, const struct net *net, struct net_flow *f,
-				     struct vio_req *r, uint64_t *packets)
+static __attribute__((noinline)) uint32_t net_received_any(struct vio_vq *q, const struct net *net,
+							   struct net_flow *f, struct vio_req *r, uint64_t *packets)
 {
 	const bool blind = r->iov == &f->blind, first = !f->rest;
 	uint32_t head = 0;

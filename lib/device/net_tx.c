@@ -7,21 +7,8 @@
  */
 #include "device/net.h"
 
-#define NET_TAGS 2u /* VLAN tags that are looked behind */
-
-/* Copies up to len bytes from the front of an n-entry vector; returns how many there were. */
-static unsigned net_gather(void *to, unsigned len, const struct iovec *iov, unsigned n)
-{
-	unsigned have = 0;
-
-	for (unsigned i = 0; i < n && have < len; i++) {
-		unsigned piece = (unsigned)VIO_MIN(iov[i].iov_len, (size_t)(len - have));
-
-		memcpy((char *)to + have, iov[i].iov_base, piece);
-		have += piece;
-	}
-	return have;
-}
+#include "packet/gso.h"
+#include "packet/packet.h"
 
 /*
  * Cuts the first `left` bytes off; returns the first entry of the frame. There are as many. For good: nobody
@@ -45,7 +32,7 @@ static bool net_split(struct vio_req *r, struct virtio_net_hdr_v1 *h, unsigned h
 
 	if (VIO_LIKELY(r->nout && r->buf[0].iov_len >= hdr_len))
 		memcpy(h, r->buf[0].iov_base, NET_HDR_LEGACY);
-	else if (net_gather(h, hdr_len, r->buf, r->nout) < hdr_len)
+	else if (vio__packet_copy(h, r->buf, r->nout, 0, hdr_len) < hdr_len)
 		return false;
 	__asm__ volatile("" : "+m"(*h)); /* the copy from here on: the guest may change the original */
 	first = net_cut(r, hdr_len);
@@ -55,42 +42,6 @@ static bool net_split(struct vio_req *r, struct virtio_net_hdr_v1 *h, unsigned h
 	for (unsigned i = 0; i < r->niov; i++)
 		r->len += r->iov[i].iov_len;
 	return true;
-}
-
-/* A UDP frame to be cut: which IP it is, the header does not say. */
-static uint8_t net_udp_gso(const struct vio_req *r)
-{
-	uint8_t head[NET_FRAME_MIN + 4 * NET_TAGS];
-	unsigned have = net_gather(head, sizeof(head), r->iov, r->niov);
-
-	for (unsigned at = 12; at + 2 <= have; at += 4) {
-		unsigned type = (unsigned)head[at] << 8 | head[at + 1];
-
-		if (type == 0x0800)
-			return VIO_PACKET_USO4;
-		if (type == 0x86dd)
-			return VIO_PACKET_USO6;
-		if (type != 0x8100 && type != 0x88a8)
-			return 0;
-	}
-	return 0;
-}
-
-/* VIO_PACKET_* of a gso_type that is not NONE; 0: there is no such type. */
-VIO_INLINE uint8_t net_gso(const struct vio_req *r, uint8_t type)
-{
-	uint8_t ecn = type & VIRTIO_NET_HDR_GSO_ECN ? VIO_PACKET_ECN : 0;
-
-	switch (type & ~VIRTIO_NET_HDR_GSO_ECN) {
-	case VIRTIO_NET_HDR_GSO_TCPV4:
-		return VIO_PACKET_TSO4 | ecn;
-	case VIRTIO_NET_HDR_GSO_TCPV6:
-		return VIO_PACKET_TSO6 | ecn;
-	case VIRTIO_NET_HDR_GSO_UDP_L4:
-		return ecn ? 0 : net_udp_gso(r);
-	default:
-		return 0;
-	}
 }
 
 /*
@@ -117,7 +68,7 @@ VIO_INLINE bool net_offload(struct vio_req *r, const struct virtio_net_hdr_v1 *h
 	r->offload.hdr_len = hdr_len <= r->len ? hdr_len : 0;
 	if (h->gso_type == VIRTIO_NET_HDR_GSO_NONE)
 		return true;
-	gso = net_gso(r, h->gso_type);
+	gso = vio__packet_gso_flags(h->gso_type, r->iov, r->niov);
 	r->flags |= gso;
 	r->offload.gso_size = le16toh(h->gso_size);
 	return gso && !(gso & ~takes) && r->offload.gso_size;
@@ -150,8 +101,8 @@ VIO_INLINE bool net_send_plain(struct vio_req *r, unsigned hdr_len)
 }
 
 /* True: it is for the port. */
-static __attribute__((noinline)) bool net_send_any(struct vio_vq *q, struct net_flow *f, struct vio_req *r, unsigned hdr_len,
-			     uint8_t takes)
+static __attribute__((noinline)) bool net_send_any(struct vio_vq *q, struct net_flow *f, struct vio_req *r,
+						   unsigned hdr_len, uint8_t takes)
 {
 	struct virtio_net_hdr_v1 h;
 	enum vio_net_drop why = VIO_NET_DROP_SHORT;
