@@ -233,35 +233,16 @@ def net(name, bench, effort, ring, ways, length):
     return {**r, "ours_median": middle[0][1], "peer_median": middle[1][1]}
 
 
-@figure("net.split.deq64", "x", floor=1.5)
-def net_split_deq64(bench, effort):
-    return net("net.split.deq64", bench, effort, "split", ["deq"], 64)
+def net_figure(name, floor, ring, ways, length):
+    figure(name, "x", floor=floor)(lambda bench, effort: net(name, bench, effort, ring, ways, length))
 
 
-@figure("net.split.enq64", "x", floor=1.8)
-def net_split_enq64(bench, effort):
-    return net("net.split.enq64", bench, effort, "split", ["enq"], 64)
-
-
-@figure("net.packed.deq64", "x", floor=1.1)
-def net_packed_deq64(bench, effort):
-    return net("net.packed.deq64", bench, effort, "packed", ["deq"], 64)
-
-
-@figure("net.packed.enq64", "x", floor=1.1)
-def net_packed_enq64(bench, effort):
-    return net("net.packed.enq64", bench, effort, "packed", ["enq"], 64)
-
-
-@figure("net.split.1518", "x", floor=1)
-def net_split_1518(bench, effort):
-    """There and back: a packet out of a guest and one into it."""
-    return net("net.split.1518", bench, effort, "split", ["deq", "enq"], 1518)
-
-
-@figure("net.packed.1518", "x", floor=1)
-def net_packed_1518(bench, effort):
-    return net("net.packed.1518", bench, effort, "packed", ["deq", "enq"], 1518)
+net_figure("net.split.deq64", 1.5, "split", ["deq"], 64)
+net_figure("net.split.enq64", 1.8, "split", ["enq"], 64)
+net_figure("net.packed.deq64", 1.1, "packed", ["deq"], 64)
+net_figure("net.packed.enq64", 1.1, "packed", ["enq"], 64)
+for kind in "split", "packed":  # there and back: a packet out of a guest and one into it
+    net_figure(f"net.{kind}.1518", 1, kind, ["deq", "enq"], 1518)
 
 
 def count_calls(trace):
