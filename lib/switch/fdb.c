@@ -61,13 +61,6 @@ unsigned fdb_find(const struct fdb *f, uint64_t mac, uint16_t vlan, uint64_t now
 	return at.port;
 }
 
-void fdb_prefetch(const struct fdb *f, uint64_t mac, uint16_t vlan)
-{
-	struct fdb_path p = fdb_path(f, fdb_key(mac, vlan));
-
-	__builtin_prefetch(fdb_probe(f, &p, 0));
-}
-
 /* An address that is in the table was heard; false: its place changed meanwhile. */
 static bool fdb_hear(struct fdb *f, const struct fdb_place *at, uint16_t port, uint32_t tick,
 		     enum fdb_learnt *out)

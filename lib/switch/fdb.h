@@ -32,8 +32,6 @@ void fdb_free(struct fdb *f);
 
 /* The port, or FDB_NONE: unknown, or aged. */
 unsigned fdb_find(const struct fdb *f, uint64_t mac, uint16_t vlan, uint64_t now);
-/* Starts to load what fdb_find or fdb_learn will look at: for batches, all of these first. */
-void fdb_prefetch(const struct fdb *f, uint64_t mac, uint16_t vlan);
 
 enum fdb_learnt {
 	FDB_SAME, /* known there */
