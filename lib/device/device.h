@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A device and its queues from within: dev.c is what all types share, vq.c runs a queue. */
+/* A device and its queues from within: dev.c is what all types share, vq.c runs a queue, vq_life.c starts and stops it. */
 #ifndef VIO_DEVICE_DEVICE_H
 #define VIO_DEVICE_DEVICE_H
 
@@ -65,7 +65,14 @@ VIO_INLINE void vq_count(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
+/* Each request carries when it was taken, in front of the device's scratch. */
+#define VQ_STAMP_BYTES 16
+
 void vio__vq_init(struct dev_vq *q, struct vio_dev *d, unsigned index);
+unsigned vio__vq_run(struct vio_task *t, unsigned budget);
+bool vio__vq_arm(struct vio_task *t, bool on);
+/* All that was taken has been given, and the queue is to stop: takes everything down and answers. */
+void vio__vq_end(struct dev_vq *q);
 
 /*
  * For a device whose control queue changes what others do: any thread that runs one of its
