@@ -66,6 +66,7 @@ CASES = [
     ([*A, "--max-ports", "4097"], ["--max-ports 4097", "4096"]),
     ([*A, "--max-ports", "1", "--port", "vhost-user:b.sock"], ["b.sock"]),
     ([*A, "--max-addresses", "1"], ["--max-addresses 1", "16"]),
+    ([*A, "--max-flows", "1"], ["--max-flows 1", "16"]),
     ([*A, "--log", "loud"], ["--log loud", "error, info or debug"]),
     ([*A, "--version=1"], ["--version", "no value"]),
     ([*A, "--control", "nowhere/c"], ["nowhere/c"]),

@@ -117,6 +117,8 @@ static const struct option options[] = {
 	{ "max-ports", "N", "ports at a time: 1..4096 (64)", NUMBER(max_ports, 1, 4096) },
 	{ "max-addresses", "N", "addresses known at a time: 16..1048576 (8192)",
 	  NUMBER(max_addresses, 16, 1048576) },
+	{ "max-flows", "N", "decisions that a thread keeps: 16..1048576 (as many as addresses)",
+	  NUMBER(max_flows, 16, 1048576) },
 	{ "log", "LEVEL", "error, info or debug (info)", .set = set_log },
 	{ "version", NULL, "the library's version", .set = set_version },
 	{ "help", NULL, "this text", .set = set_help },

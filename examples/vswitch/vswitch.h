@@ -58,7 +58,7 @@ struct options {
 	unsigned nports;
 	enum vio_poll_mode mode;
 	enum vio_log_level log;
-	unsigned threads, stats_seconds, age_seconds, max_ports, max_addresses, control_timeout;
+	unsigned threads, stats_seconds, age_seconds, max_ports, max_addresses, max_flows, control_timeout;
 	const char *control; /* NULL: no control socket */
 };
 
