@@ -27,6 +27,8 @@ class Effort:
         self.idle = 1.0 if quick else 10.0
         self.processes = 3 if quick else 41
         self.bursts = 20000 if quick else 50000
+        self.talk = 1 if quick else 3
+        self.pairs_of_addresses = 20000 if quick else 500000
 
 
 def figure(name, unit, floor=None, most=None):

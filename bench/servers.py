@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,12 +35,14 @@ class Bench:
     def path(self, name):
         return os.path.join(self.dir, name)
 
+    def dpdk_env(self):
+        """Has DPDK's programs keep their files here."""
+        return {**os.environ, "RUNTIME_DIRECTORY": self.dir}
+
     def close(self):
         for child in list(self.children):
             child.stop()
-        for name in os.listdir(self.dir):
-            os.unlink(self.path(name))
-        os.rmdir(self.dir)
+        shutil.rmtree(self.dir)
 
 
 class Server:

@@ -6,12 +6,14 @@ import os
 import sys
 import tempfile
 import unittest
+import unittest.mock
 import xml.dom.minidom
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench"))
 
 import figures  # noqa: E402
+import packets  # noqa: E402
 import plots  # noqa: E402
 import stats  # noqa: E402
 
@@ -39,6 +41,35 @@ class Pairs(unittest.TestCase):
         self.assertTrue(claim("blk.cpu", 0.3, (0.2, 0.5)))
         self.assertFalse(claim("blk.cpu", 0.3, (0.2, 0.6)))
         self.assertFalse(claim("blk.syscalls.busy", 0.001, None))
+
+
+class Beside(unittest.TestCase):
+    def test_one_device_runs_at_a_time_and_more_packets_are_better(self):
+        running, test = set(), self
+
+        class Device:
+            def __init__(self, _bench, _name):
+                running.add(self)
+
+            def stop(self):
+                running.discard(self)
+
+        class Guests:
+            def __init__(self, name, _device):
+                self.packets = 2e6 if name.startswith("ours") else 1e6
+
+            def rate(self, _effort):
+                test.assertEqual(len(running), 1)
+                return self.packets
+
+            def stop(self):
+                pass
+
+        with unittest.mock.patch.multiple(packets, thaw=running.add, freeze=running.discard,
+                                          cycles_a_second=lambda: 3e9):
+            r = packets.beside("switch.1flow", None, figures.Effort(quick=True), Device, Device, Guests)
+        self.assertEqual((r["value"], r["ours"], r["peer"]), (2, 1500, 3000))
+        self.assertFalse(running)
 
 
 class Plots(unittest.TestCase):
