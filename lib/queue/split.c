@@ -115,13 +115,19 @@ VIO_INLINE uint16_t *split_event(const struct vio_queue *q)
 	return (uint16_t *)&q->used->ring[q->size];
 }
 
+static void split_set_event(struct vio_queue *q, uint16_t event)
+{
+	VIO_STORE(split_event(q), event);
+	queue_log_ring(q, vring_used_bytes(q->size) - 2, 2);
+}
+
 /* No kicks under event-idx: the event lies so far ahead that it is moved on before the driver gets there. */
 #define SPLIT_PARK 0x4000u
 
 static void split_park(struct vio_queue *q)
 {
 	q->parked = (uint16_t)(q->avail_idx + 2 * SPLIT_PARK);
-	VIO_STORE(split_event(q), q->parked);
+	split_set_event(q, q->parked);
 }
 
 /* Descriptors a cache line: those of heads in order are asked for a line at a time. */
@@ -368,12 +374,14 @@ bool vio__split_waiting(const struct vio_queue *q)
 bool vio__split_kicks(struct vio_queue *q, bool on)
 {
 	q->kicks_off = !on;
-	if (on && q->event_idx)
-		VIO_STORE(split_event(q), q->avail_idx);
-	else if (q->event_idx)
+	if (on && q->event_idx) {
+		split_set_event(q, q->avail_idx);
+	} else if (q->event_idx) {
 		split_park(q);
-	else
+	} else {
 		VIO_STORE(&q->used->flags, on ? 0 : VRING_USED_F_NO_NOTIFY);
+		queue_log_ring(q, offsetof(struct vring_used, flags), 2);
+	}
 	if (!on)
 		return false;
 	vio__full_barrier(); /* our wish first, then the driver's idx: it does the reverse */
