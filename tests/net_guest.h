@@ -33,6 +33,8 @@ struct net_guest {
 		int err;
 		struct vio_queue_state state;
 		bool resumes; /* it starts with that state */
+		struct vio_dirty *dirty; /* its next start logs what it writes */
+		uint64_t dirty_device;
 	} q[NET_GUEST_QUEUES];
 };
 
@@ -91,6 +93,8 @@ RG_FN int net_start(struct net_guest *n, unsigned index, unsigned size)
 	q->open = true;
 	o.mem = q->g.mem;
 	o.state = q->resumes ? &q->state : NULL;
+	o.dirty = q->dirty;
+	o.dirty_device = q->dirty_device;
 	q->started = false;
 	vio_vq_start(n->dev, index, n->poller, &o, n->poller, net_started, q);
 	while (!q->started)
