@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the switch's tests share: a switch, its control client, and guests with one network card."""
+import fcntl
 import json
 import mmap
 import os
@@ -111,14 +112,15 @@ class Ring:
 class Guest:
     """A virtual machine with one network card, reached by a vhost-user socket: it has one pair of queues."""
 
-    def __init__(self, path, mac, connection=None):
+    def __init__(self, path, mac, connection=None, seals=0):
         self.mac = bytes.fromhex(mac.replace(":", ""))
         self.socket = connection or socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(60)
         if not connection:
             self.socket.connect(path)
-        self.fd = os.memfd_create("guest", os.MFD_CLOEXEC)
+        self.fd = os.memfd_create("guest", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.fd, 2 * QUEUE)
+        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)
         self.memory = mmap.mmap(self.fd, 2 * QUEUE)
         self.offered = self.ask(GET_FEATURES)
         self.say(SET_OWNER)
