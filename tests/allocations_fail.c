@@ -2,31 +2,10 @@
 #define _GNU_SOURCE
 /*
  * Each allocation on the way to a queue, a map, a device, a lane or a stack fails in
- * turn: -ENOMEM, a sentence, NULL, and (what the sanitizer tells) nothing leaked.
+ * turn: -errno, a sentence, NULL, and (what the sanitizer tells) nothing leaked.
  * The sources are compiled in here, over allocators that can fail.
  */
-#include "base/base.h"
-
-#include <fcntl.h>
-#include <linux/magic.h>
-#include <stdio.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
-#include <unistd.h>
-
-static unsigned allocations_left = ~0u;
-
-static bool allocation_fails(void)
-{
-	return allocations_left != ~0u && allocations_left-- == 0;
-}
-
-#define malloc(n) (allocation_fails() ? NULL : malloc(n))
-#define calloc(n, size) (allocation_fails() ? NULL : calloc(n, size))
-#define aligned_alloc(align, n) (allocation_fails() ? NULL : aligned_alloc(align, n))
-#define strdup(s) (allocation_fails() ? NULL : strdup(s))
-#define mmap(...) (allocation_fails() ? (errno = ENOMEM, MAP_FAILED) : mmap(__VA_ARGS__))
+#include "faults_in_turn.h"
 
 #include "backend/lane.c"
 #include "backend/ram.c"
@@ -115,29 +94,6 @@ static int make_stack(void **out)
 static void end_stack(void *made)
 {
 	vio_backend_free(made);
-}
-
-/* The first allocation fails, then only the second, and so on until all is well. */
-static void each_fails(const char *what, int (*make)(void **out), void (*end)(void *made))
-{
-	unsigned n = 0;
-
-	for (;; n++) {
-		void *made = &n;
-		int rc;
-
-		allocations_left = n;
-		rc = make(&made);
-		allocations_left = ~0u;
-		if (!rc) {
-			end(made);
-			break;
-		}
-		if (rc != -ENOMEM || made)
-			fail_msg("%s, allocation %u: %d, \"%s\"", what, n, rc, vio_errmsg());
-	}
-	print_message("%s: %u allocations\n", what, n);
-	assert_true(n > 0);
 }
 
 static void every_constructor_says_so(void **state)
