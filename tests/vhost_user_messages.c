@@ -199,6 +199,27 @@ static void an_unknown_message_is_refused(void **state)
 	front_free(&f);
 }
 
+/* Nor device state, IOTLB and crypto sessions: their descriptors are closed, and the others go on. */
+static void postcopy_is_not_offered_and_refused(void **state)
+{
+	static const uint32_t requests[] = { 28, 29, 30, 22, 26, 27, 33, 35, 41, 42, 43 };
+	struct front f;
+	unsigned fds;
+
+	(void)state;
+	serve_ready(&f);
+	assert_false(front_ask_u64(&f, VU_GET_PROTOCOL_FEATURES) & 1ull << 8);
+	assert_int_equal(front_ack_u64(&f, VU_SET_PROTOCOL_FEATURES, FRONT_PROTOCOL | 1ull << 8), 1);
+	fds = open_fds();
+	for (unsigned i = 0; i < VIO_ARRAY_SIZE(requests); i++) {
+		assert_int_equal(front_ack(&f, requests[i], NULL, 0, &f.memfd, 1), 1);
+		assert_non_null(strstr(f.log, "is not known here"));
+	}
+	assert_int_equal(open_fds(), fds);
+	assert_int_equal(front_ack_u64(&f, VU_SET_FEATURES, FRONT_PF | FRONT_V1), 0);
+	front_free(&f);
+}
+
 static void a_reply_that_nobody_asked_for_is_refused(void **state)
 {
 	struct front f;
@@ -465,6 +486,7 @@ int main(void)
 		cmocka_unit_test(a_descriptor_beside_the_no_fd_bit_is_refused),
 		cmocka_unit_test(a_bad_message_without_need_reply_ends_the_connection),
 		cmocka_unit_test(an_unknown_message_is_refused),
+		cmocka_unit_test(postcopy_is_not_offered_and_refused),
 		cmocka_unit_test(a_reply_that_nobody_asked_for_is_refused),
 		cmocka_unit_test(a_queue_out_of_range_is_refused),
 		cmocka_unit_test(a_queue_size_that_cannot_be_is_refused),
