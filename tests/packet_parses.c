@@ -315,6 +315,58 @@ static void hash_is_the_flows(void **state)
 	assert_int_not_equal(vio__packet_hash(&p, f.b), first);
 }
 
+/* What is inside of a tunnel is its payload: an inner header, whole, truncated or of any nesting, decides nothing. */
+static void tunnels_are_opaque(void **state)
+{
+	static const uint8_t tunnels[] = { 4 /* IPv4 */, 41 /* IPv6 */, 47 /* GRE */, 50 /* ESP */, 115 /* L2TP */ };
+
+	(void)state;
+	for (unsigned i = 0; i < VIO_ARRAY_SIZE(tunnels); i++) {
+		make_ipv4(tunnels[i], 0);
+		for (unsigned nested = 0; nested < 40; nested++) {
+			parse();
+			assert_int_equal(p.l3, 14);
+			assert_int_equal(p.l4, 34);
+			assert_int_equal(p.l4_kind, PACKET_L4_OTHER);
+			assert_int_equal(p.payload, 0);
+			frame_add(&f, f.b + 14, 20);
+		}
+	}
+	frame_eth(&f);
+	frame_ipv6(&f, "fd00::1", "fd00::2", 41);
+	frame_add(&f, f.b + 14, 40);
+	parse();
+	assert_int_equal(p.l4_kind, PACKET_L4_OTHER);
+	make_ipv4(IPPROTO_UDP, 0);
+	frame_udp(&f, 1, 4789); /* VXLAN */
+	frame_payload(&f, 8);
+	frame_add(&f, f.b, 42);
+	frame_end(&f);
+	parse();
+	assert_int_equal(p.l3, 14);
+	assert_int_equal(p.payload, 42);
+	assert_false(p.lengths_differ);
+}
+
+/* All of a datagram's fragments have one hash, overlapping ones too: nobody puts them together here. */
+static void fragments_hash_alike(void **state)
+{
+	static const uint16_t fields[] = { 0x2000, 0x2001, 0x2002, 0x0001, 0x1fff, 0x3fff };
+	uint32_t first = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < VIO_ARRAY_SIZE(fields); i++) {
+		make_ipv4(IPPROTO_UDP, 0);
+		frame_udp(&f, (uint16_t)i, (uint16_t)~i); /* where the first has its ports the others have data */
+		frame_end(&f);
+		packet_put16(f.b + 20, fields[i]);
+		parse();
+		assert_true(p.fragment);
+		first = i ? first : vio__packet_hash(&p, f.b);
+		assert_int_equal(vio__packet_hash(&p, f.b), first);
+	}
+}
+
 /* Consecutive ports fall about evenly on 16 queues by the low bits. */
 static void hash_spreads(void **state)
 {
@@ -348,6 +400,8 @@ int main(void)
 		cmocka_unit_test(ipv6_extensions),
 		cmocka_unit_test(ipv6_extensions_that_lie),
 		cmocka_unit_test(hash_is_the_flows),
+		cmocka_unit_test(tunnels_are_opaque),
+		cmocka_unit_test(fragments_hash_alike),
 		cmocka_unit_test(hash_spreads),
 	};
 

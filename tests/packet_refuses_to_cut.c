@@ -79,6 +79,22 @@ static void fragments(void **state)
 	assert_int_equal(begin(VIO_PACKET_TSO4, 1000), -EINVAL);
 }
 
+/* The inner packet is what the kind means, and is not looked for. */
+static void tunnels(void **state)
+{
+	(void)state;
+	make_ipv4(IPPROTO_TCP, 3000);
+	memmove(f.b + f.l3 + 20, f.b + f.l3, f.len - f.l3);
+	f.len += 20;
+	f.b[f.l3 + 9] = 4;
+	packet_put16(f.b + f.l3 + 2, (uint16_t)(f.len - f.l3));
+	assert_int_equal(begin(VIO_PACKET_TSO4, 1000), -EINVAL);
+	f.b[f.l3 + 9] = 47; /* GRE */
+	assert_int_equal(begin(VIO_PACKET_TSO4, 1000), -EINVAL);
+	f.b[f.l3 + 9] = IPPROTO_UDP;
+	assert_int_equal(begin(VIO_PACKET_TSO4, 1000), -EINVAL);
+}
+
 /* The checksum needs the final destination, which such a routing header hides. */
 static void routed(void **state)
 {
@@ -109,6 +125,7 @@ int main(void)
 		cmocka_unit_test(sizes_out_of_range),
 		cmocka_unit_test(headers_not_whole),
 		cmocka_unit_test(fragments),
+		cmocka_unit_test(tunnels),
 		cmocka_unit_test(routed),
 	};
 
