@@ -29,7 +29,8 @@ struct watched_patch {
 static struct {
 	char *base;
 	size_t size;
-	/* Access `from` and all up to `to` find the hostile bytes; inverse: those find the sound ones. */
+	/* Of the accesses that may see it, `from` and all up to `to` find the hostile bytes; inverse: the
+	 * sound ones. */
 	unsigned accesses, from, to;
 	bool inverse, now;
 	unsigned npatches;
@@ -58,21 +59,37 @@ WATCHED_FN void watched_write(bool hostile)
 
 #ifdef __x86_64__
 #define WATCHED_STEPS 1
+#define WATCHED_WIDEST 64u /* bytes of one access */
+
+static bool watched_sees(uintptr_t at)
+{
+	for (unsigned i = 0; i < watched.npatches; i++)
+		if (at + WATCHED_WIDEST - (uintptr_t)watched.patch[i].at <
+		    WATCHED_WIDEST + watched.patch[i].len)
+			return true;
+	return false;
+}
+
+/* Just before access nth. */
+static void watched_change(unsigned nth)
+{
+	bool hostile = (nth >= watched.from && nth < watched.to) != watched.inverse;
+
+	if (hostile != watched.now)
+		watched_write(hostile);
+}
 
 static void watched_fault(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *u = context;
-	unsigned nth = watched.accesses;
-	bool hostile = (nth >= watched.from && nth < watched.to) != watched.inverse;
 
 	if ((uintptr_t)info->si_addr - (uintptr_t)watched.base >= watched.size) {
 		signal(sig, SIG_DFL); /* a real one: it happens again */
 		return;
 	}
-	watched.accesses++;
 	mprotect(watched.base, watched.size, PROT_READ | PROT_WRITE);
-	if (hostile != watched.now)
-		watched_write(hostile);
+	if (watched_sees((uintptr_t)info->si_addr))
+		watched_change(watched.accesses++);
 	u->uc_mcontext.gregs[REG_EFL] |= WATCHED_STEP;
 }
 
@@ -122,7 +139,7 @@ WATCHED_FN void watched_off(void)
 #endif
 
 /*
- * Plays with the bytes changing at each single access there is: for good, and for that access
+ * Plays with the bytes changing at each single access there is to them: for good, and for that access
  * only; from sound to hostile, and the other way round. `play` sets the scene, tells what to
  * write, and has the memory watched while the library looks. Returns the most accesses seen.
  */

@@ -6,16 +6,18 @@
  */
 #include "queue/inflight.h"
 
-/* The region's links are the only list there is, and not ours to trust. */
-static uint16_t packed_entry(const struct vio_queue *q, uint16_t i)
+/* The region's links are the only list there is, and not ours to trust: each is read once. */
+static uint16_t packed_entry(const struct vio_queue *q, const uint16_t *link)
 {
+	uint16_t i = VIO_LOAD(link);
+
 	return i < q->size ? i : 0;
 }
 
 void packed_track_desc(struct vio_queue *q, uint64_t addr, uint64_t word)
 {
 	struct packed_inflight *t = q->packed_track;
-	uint16_t head = packed_entry(q, t->old_free_head), at = packed_entry(q, t->free_head);
+	uint16_t head = packed_entry(q, &t->old_free_head), at = packed_entry(q, &t->free_head);
 	struct packed_entry *e = &t->desc[at];
 
 	if (at == head)
@@ -34,7 +36,7 @@ void packed_track_take(struct vio_queue *q, struct queue_req *s)
 {
 	struct packed_inflight *t = q->packed_track;
 
-	s->track = packed_entry(q, t->old_free_head);
+	s->track = packed_entry(q, &t->old_free_head);
 	t->desc[s->track].counter = q->track_counter++;
 	TRACK_ORDER();
 	VIO_STORE(&t->desc[s->track].inflight, 1);
@@ -51,7 +53,7 @@ void packed_track_untake(struct vio_queue *q, struct queue_req *s)
 {
 	struct packed_inflight *t = q->packed_track;
 
-	VIO_STORE(&t->desc[packed_entry(q, t->desc[s->track].last)].next, t->free_head);
+	VIO_STORE(&t->desc[packed_entry(q, &t->desc[s->track].last)].next, t->free_head);
 	TRACK_ORDER();
 	VIO_STORE(&t->old_free_head, s->track);
 	TRACK_ORDER();
@@ -75,7 +77,7 @@ void packed_track_give(struct vio_queue *q, struct queue_req *s, uint16_t idx, b
 	struct packed_inflight *t = q->packed_track;
 	union packed_position at = t->at;
 
-	VIO_STORE(&t->desc[packed_entry(q, t->desc[s->track].last)].next, t->free_head);
+	VIO_STORE(&t->desc[packed_entry(q, &t->desc[s->track].last)].next, t->free_head);
 	TRACK_ORDER();
 	VIO_STORE(&t->free_head, s->track);
 	TRACK_ORDER();
@@ -128,11 +130,11 @@ static void packed_clear_batch(struct vio_queue *q, const union packed_position 
 	struct packed_inflight *t = q->packed_track;
 	unsigned size = q->size, round = at->used_wrap != at->old_used_wrap ? size : 0;
 	unsigned count = at->used_idx + round - at->old_used_idx;
-	uint16_t entry = packed_entry(q, VIO_LOAD(&t->free_head));
+	uint16_t entry = packed_entry(q, &t->free_head);
 
 	for (; count && count <= size; count--) {
 		VIO_STORE(&t->desc[entry].inflight, 0);
-		entry = packed_entry(q, VIO_LOAD(&t->desc[entry].next));
+		entry = packed_entry(q, &t->desc[entry].next);
 	}
 }
 
@@ -171,11 +173,11 @@ static int packed_settle(struct vio_queue *q)
 static void packed_settle_take(struct vio_queue *q)
 {
 	struct packed_inflight *t = q->packed_track;
-	uint16_t head = packed_entry(q, VIO_LOAD(&t->free_head));
-	uint16_t last = packed_entry(q, VIO_LOAD(&t->desc[head].last));
+	uint16_t head = packed_entry(q, &t->free_head);
+	uint16_t last = packed_entry(q, &t->desc[head].last);
 
 	if (VIO_LOAD(&t->desc[head].inflight))
-		t->free_head = t->old_free_head = packed_entry(q, VIO_LOAD(&t->desc[last].next));
+		t->free_head = t->old_free_head = packed_entry(q, &t->desc[last].next);
 }
 
 /*
