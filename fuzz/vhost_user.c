@@ -21,6 +21,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* What it is the front end of; vhost_user_net.c has another. */
+#ifndef FUZZ_DEVICE
+#define FUZZ_DEVICE vio_dev_blk(), b, "queues=2,queue-size=64"
+#define FUZZ_STACK "ram:1M"
+#define FUZZ_FIRST 16 /* bytes of a request that the device reads */
+#endif
+
 #define MEM (64u << 10)
 #define RING 16u	/* entries of the rings in memory */
 #define USER 0x10000ull /* the front end's address of guest address 0 */
@@ -64,7 +71,7 @@ static void put(unsigned at, uint64_t v, unsigned bytes)
 /* A chain of header, data and status; with `next` as a split ring wants it, else as a packed one does. */
 static void put_chain(unsigned ring, unsigned i, bool next)
 {
-	static const unsigned len[3] = { 16, 512, 1 };
+	static const unsigned len[3] = { FUZZ_FIRST, 512, 1 };
 
 	for (unsigned k = 0; k < 3; k++) {
 		unsigned at = ring + (3 * i + k) * 16, flags = (k < 2 ? 1 : 0) | (k ? 2 : 0);
@@ -95,8 +102,8 @@ static void start(void)
 	int s[2];
 
 	check(!vio_poller_new(&z.p, &o));
-	check(!vio_backend_parse(&b, NULL, "ram:1M"));
-	check(!vio_dev_new(&z.d, vio_dev_blk(), b, "queues=2,queue-size=64"));
+	check(!vio_backend_parse(&b, NULL, FUZZ_STACK));
+	check(!vio_dev_new(&z.d, FUZZ_DEVICE));
 	vio_backend_free(b);
 	check(!socketpair(AF_UNIX, SOCK_STREAM, 0, s));
 	z.kinds[0] = memfd(MEM);

@@ -92,6 +92,8 @@ static inline void net_port_send(struct net_port *p, const struct vio_lane *l, c
 		abort();
 	if (r->flags & VIO_PACKET_CSUM && (size_t)o->csum_start + o->csum_offset + 2 > r->len)
 		abort();
+	if (o->hdr_len > r->len)
+		abort();
 	if (r->flags & VIO_PACKET_GSO && (!o->gso_size || !(r->flags & VIO_PACKET_CSUM)))
 		abort();
 	for (unsigned i = 0; i < r->niov; at += r->iov[i++].iov_len)
