@@ -139,6 +139,7 @@ static void frames_too_short_or_too_long(void **state)
 		{ { { NET_AT, 12 + RECV_FRAME_MAX + 1, 0 } }, 1, false },
 		{ { { NET_AT, 12, 0 }, { NET_AT, NET_ROOM, 0 } }, 2, false },
 		{ { { NET_AT, 200, RG_WRITE } }, 1, false },
+		{ { { NET_AT, 12, RG_WRITE } }, 1, false },
 		{ { { NET_AT, 12, 0 }, { NET_AT + 12, 200, RG_WRITE } }, 2, false },
 		{ { { NET_AT, 100, 0 }, { NET_AT + 100, 200, RG_WRITE } }, 2, true },
 	};
