@@ -137,6 +137,25 @@ static void a_header_of_its_own_is_cut_off_whole(void **state)
 	net_close(&n);
 }
 
+static void nothing_goes_while_the_cable_is_out(void **state)
+{
+	const struct virtio_net_hdr_v1 h = { 0 };
+	const struct rg_buf b = { NET_AT, 72, 0 };
+	struct net_guest n;
+
+	(void)state;
+	up(&n, NET_V1);
+	lay(&n, &h, 12, 60);
+	assert_int_equal(vio_net_set_link(n.dev, false), 0);
+	assert_int_equal(net_run(&n, SEND, &b, 1), 0);
+	assert_int_equal(n.port->sent, 0);
+	assert_int_equal(net_stats(&n).dropped[VIO_NET_DROP_LINK], 1);
+	assert_int_equal(vio_net_set_link(n.dev, true), 0);
+	assert_int_equal(net_run(&n, SEND, &b, 1), 0);
+	arrived(&n, 12, 60, 1);
+	net_close(&n);
+}
+
 /* Header, features that allow it, and what the port is told. */
 static void offloads_reach_the_port(void **state)
 {
@@ -249,6 +268,7 @@ int main(void)
 		cmocka_unit_test(packed),
 		cmocka_unit_test(legacy_headers_have_ten_bytes),
 		cmocka_unit_test(a_header_of_its_own_is_cut_off_whole),
+		cmocka_unit_test(nothing_goes_while_the_cable_is_out),
 		cmocka_unit_test(offloads_reach_the_port),
 		cmocka_unit_test(tagged_udp_frames_are_told_apart),
 	};
