@@ -166,6 +166,18 @@ static inline const struct vio_req *net_port_oldest(const struct net_port *p, un
 	return recv_fifo_at(&s->recvs, 0);
 }
 
+/* The oldest of them comes back without a packet. */
+static inline void net_port_fail(struct net_port *p, unsigned pair, int err)
+{
+	struct net_port_lane *s = p->recv[pair]->priv;
+	struct vio_req *r = recv_fifo_at(&s->recvs, 0);
+
+	r->res = err;
+	r->len = 0;
+	s->recvs.filled++;
+	vio_lane_wake(p->recv[pair]);
+}
+
 /* A frame comes in for a pair. How many RECVs it took; 0 or less: it found no room. */
 static inline int net_port_deliver(struct net_port *p, unsigned pair, const void *frame, size_t len,
 				   uint8_t flags, const struct vio_offload *o)
