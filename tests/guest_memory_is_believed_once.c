@@ -455,6 +455,7 @@ struct command_scene {
 static const struct command_scene commands[] = {
 	{ "a number of pairs", 4, { 4, 0, 3 }, { 4, 0, 0xff, 0xff } },
 	{ "a VLAN", 4, { 2, 0, 5 }, { 2, 0, 0xff, 0xff } },
+	{ "an address", 8, { 1, 1, 2, 0, 0, 0, 0, 7 }, { 1, 1, 3, 0, 0, 0, 0, 7 } },
 	{ "a mode", 3, { 0, 0, 1 }, { 0, 0, 0xff } },
 	{ "a command", 3, { 0, 1, 1 }, { 0, 0xff, 1 } },
 	{ "tables", 16, { 1, 0, 1, 0, 0, 0, 2 }, { 1, 0, 0xff, 0xff, 0xff, 0xff } },
@@ -480,6 +481,7 @@ static void command(const void *arg)
 	assert_true(rg_reap(net_ring(&net, queue), &len) >= 0);
 	assert_int_equal(len, 1);
 	assert_in_range(n->active, 1, n->pairs);
+	assert_false(n->filter.mac >> 40 & 1);
 	assert_false(n->recv_takes & ~(VIO_PACKET_CSUM | VIO_PACKET_CSUM_OK | VIO_RECV_MERGE |
 				       VIO_PACKET_GSO | VIO_PACKET_ECN));
 	for (unsigned k = 0; k < FILTER_KINDS; k++)

@@ -148,6 +148,35 @@ static void header_lengths_that_lie(void **state)
 	}
 }
 
+static void versions_that_lie(void **state)
+{
+	(void)state;
+	frame_eth(&f);
+	frame_ipv6(&f, "fd00::1", "fd00::2", IPPROTO_UDP);
+	frame_udp(&f, 1, 2);
+	frame_end(&f);
+	for (unsigned version = 0; version < 16; version++) {
+		f.b[14] = (uint8_t)(version << 4);
+		parse();
+		assert_int_equal(p.l3_kind, version == 6 ? PACKET_L3_IPV6 : PACKET_L3_OTHER);
+	}
+}
+
+/* Who has more bytes at hand than the frame has: those are not the frame's. */
+static void bytes_behind_the_frame(void **state)
+{
+	(void)state;
+	make_ipv4(IPPROTO_TCP, 0);
+	frame_tcp(&f, 1, 2, 0x10, 0);
+	frame_end(&f);
+	for (unsigned len = 14; len <= f.len; len++) {
+		assert_true(vio__packet_parse(&p, f.b, f.len, len));
+		assert_int_equal(p.l3_kind, len < 34 ? PACKET_L3_OTHER : PACKET_L3_IPV4);
+		assert_int_equal(p.l4_kind, len < f.len ? PACKET_L4_OTHER : PACKET_L4_TCP);
+	}
+	assert_false(vio__packet_parse(&p, f.b, f.len, 13));
+}
+
 /* The IP length: padding behind it is sound; beyond the frame, or within the headers, is not. */
 static void ip_lengths_that_differ(void **state)
 {
@@ -290,6 +319,17 @@ static void ipv6_extensions_that_lie(void **state)
 	parse();
 	assert_int_equal(p.home, 0);
 	assert_int_equal(p.l4_kind, PACKET_L4_UDP);
+	frame_eth(&f);
+	frame_ipv6(&f, "fd00::1", "fd00::2", IPPROTO_DSTOPTS);
+	x = extension(IPPROTO_UDP, 2);
+	x[2] = 201;
+	frame_udp(&f, 1, 2);
+	frame_end(&f);
+	for (unsigned len = 0; len < 32; len++) { /* of an address's option */
+		x[3] = (uint8_t)len;
+		parse();
+		assert_int_equal(p.home, len == 16 ? 54 + 4 : 0);
+	}
 }
 
 /* One direction of a flow has one hash, whatever its packets hold beside their addresses and ports. */
@@ -394,6 +434,8 @@ int main(void)
 		cmocka_unit_test(no_ethernet_header),
 		cmocka_unit_test(truncated_anywhere),
 		cmocka_unit_test(header_lengths_that_lie),
+		cmocka_unit_test(versions_that_lie),
+		cmocka_unit_test(bytes_behind_the_frame),
 		cmocka_unit_test(ip_lengths_that_differ),
 		cmocka_unit_test(fragments),
 		cmocka_unit_test(ipv6_fragments),

@@ -23,16 +23,28 @@ static int begin(uint8_t gso, uint16_t mss)
 	return vio__packet_cut_begin(&c, &r);
 }
 
-static void make_ipv4(uint8_t protocol, unsigned payload)
+static void make_rest(uint8_t protocol, unsigned payload)
 {
-	frame_eth(&f);
-	frame_ipv4(&f, "10.0.0.1", "10.0.0.2", protocol, 0);
 	if (protocol == IPPROTO_TCP)
 		frame_tcp(&f, 1, 2, 0x10, 0);
 	else
 		frame_udp(&f, 1, 2);
 	frame_payload(&f, payload);
 	frame_end(&f);
+}
+
+static void make_ipv4(uint8_t protocol, unsigned payload)
+{
+	frame_eth(&f);
+	frame_ipv4(&f, "10.0.0.1", "10.0.0.2", protocol, 0);
+	make_rest(protocol, payload);
+}
+
+static void make_ipv6(uint8_t protocol, unsigned payload)
+{
+	frame_eth(&f);
+	frame_ipv6(&f, "fd00::1", "fd00::2", protocol);
+	make_rest(protocol, payload);
 }
 
 static void another_kind(void **state)
@@ -48,6 +60,14 @@ static void another_kind(void **state)
 	assert_int_equal(begin(VIO_PACKET_USO4, 1000), 0);
 	assert_int_equal(begin(VIO_PACKET_USO6, 1000), -EINVAL);
 	assert_int_equal(begin(VIO_PACKET_TSO4, 1000), -EINVAL);
+	make_ipv6(IPPROTO_TCP, 3000);
+	assert_int_equal(begin(VIO_PACKET_TSO6, 1000), 0);
+	assert_int_equal(begin(VIO_PACKET_TSO4, 1000), -EINVAL);
+	assert_int_equal(begin(VIO_PACKET_USO6, 1000), -EINVAL);
+	make_ipv6(IPPROTO_UDP, 3000);
+	assert_int_equal(begin(VIO_PACKET_USO6, 1000), 0);
+	assert_int_equal(begin(VIO_PACKET_USO4, 1000), -EINVAL);
+	assert_int_equal(begin(VIO_PACKET_TSO6, 1000), -EINVAL);
 }
 
 static void sizes_out_of_range(void **state)
