@@ -32,7 +32,7 @@ static struct {
 	/* Of the accesses that may see it, `from` and all up to `to` find the hostile bytes; inverse: the
 	 * sound ones. */
 	unsigned accesses, from, to;
-	bool inverse, now;
+	bool inverse, now, over; /* over: nothing changes any more, so nobody need watch */
 	unsigned npatches;
 	struct watched_patch patch[WATCHED_PATCHES];
 } watched;
@@ -77,6 +77,7 @@ static void watched_change(unsigned nth)
 
 	if (hostile != watched.now)
 		watched_write(hostile);
+	watched.over = nth >= (watched.to == ~0u ? watched.from : watched.to);
 }
 
 static void watched_fault(int sig, siginfo_t *info, void *context)
@@ -100,7 +101,8 @@ static void watched_stepped(int sig, siginfo_t *info, void *context)
 	(void)sig;
 	(void)info;
 	u->uc_mcontext.gregs[REG_EFL] &= ~WATCHED_STEP;
-	mprotect(watched.base, watched.size, PROT_NONE);
+	if (!watched.over)
+		mprotect(watched.base, watched.size, PROT_NONE);
 }
 
 WATCHED_FN void watched_on(void *base, size_t size)
@@ -111,6 +113,7 @@ WATCHED_FN void watched_on(void *base, size_t size)
 	watched.base = base;
 	watched.size = size;
 	watched.accesses = 0;
+	watched.over = false;
 	watched_write(watched.inverse);
 	if (sigaction(SIGSEGV, &fault, NULL) || sigaction(SIGTRAP, &step, NULL) ||
 	    mprotect(base, size, PROT_NONE))
@@ -149,12 +152,13 @@ WATCHED_FN unsigned watched_each(void (*play)(const void *arg), const void *arg)
 
 	for (unsigned how = 0; how < 4; how++) {
 		watched.inverse = how & 1;
-		for (unsigned n = 0, seen = 1; n <= seen; n++) {
+		for (unsigned n = 0;; n++) {
 			watched.from = n;
 			watched.to = how & 2 ? n + 1 : ~0u;
 			play(arg);
-			seen = watched.accesses;
-			most = VIO_MAX(most, seen);
+			most = VIO_MAX(most, watched.accesses);
+			if (watched.accesses <= n)
+				break;
 		}
 	}
 	return most;
