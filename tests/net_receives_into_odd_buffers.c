@@ -113,6 +113,25 @@ static void a_port_that_fails_gives_nothing(void **state)
 	net_close(&n);
 }
 
+/* It was filled already when the driver said that it does not use this pair. */
+static void a_packet_for_a_pair_that_is_not_used_any_more(void **state)
+{
+	struct net_guest n;
+	uint32_t len;
+
+	(void)state;
+	up(&n, NET_V1, "queue-size=1024");
+	post(&n, 0, 100, 1);
+	put_down(&n, 1);
+	assert_int_equal(net_port_deliver(n.port, 0, frame, 60, 0, NULL), 1);
+	vio__net_use_pairs(n.dev, 0);
+	reap(&n, &len);
+	assert_int_equal(len, 0);
+	assert_int_equal(net_stats(&n).dropped[VIO_NET_DROP_FILTER], 1);
+	assert_int_equal(net_stats(&n).received, 0);
+	net_close(&n);
+}
+
 static void nothing_comes_while_the_cable_is_out(void **state)
 {
 	struct net_guest n;
@@ -144,6 +163,7 @@ int main(void)
 		cmocka_unit_test(a_header_in_two_buffers),
 		cmocka_unit_test(a_packet_over_a_buffer_without_room),
 		cmocka_unit_test(a_port_that_fails_gives_nothing),
+		cmocka_unit_test(a_packet_for_a_pair_that_is_not_used_any_more),
 		cmocka_unit_test(nothing_comes_while_the_cable_is_out),
 	};
 
