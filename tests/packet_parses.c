@@ -330,6 +330,15 @@ static void ipv6_extensions_that_lie(void **state)
 		parse();
 		assert_int_equal(p.home, len == 16 ? 54 + 4 : 0);
 	}
+	frame_eth(&f);
+	frame_ipv6(&f, "fd00::1", "fd00::2", IPPROTO_ROUTING);
+	x = extension(IPPROTO_UDP, 4); /* of type 2, which has one address, and another behind it */
+	x[2] = 2;
+	x[3] = 1;
+	frame_udp(&f, 1, 2);
+	frame_end(&f);
+	parse();
+	assert_true(p.routed && !p.route);
 }
 
 /* One direction of a flow has one hash, whatever its packets hold beside their addresses and ports. */
