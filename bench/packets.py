@@ -84,13 +84,18 @@ def testpmd_card(bench, name, namespace, interface):
     return device
 
 
+def our_cable(bench, name):
+    a, b = sockets(bench, name)
+    return Server(bench, name, [bench.program("bench", "cable"), a, b], b)
+
+
 def circles(bench, options):
     return lambda name, _device: Circle(bench, name, CLIENT_CORE, sockets(bench, name), options)
 
 
 def hop(name, floor, ring):
     figure(name, "x", floor=floor)(lambda bench, effort: beside(
-        name, bench, effort, our_switch, testpmd_vhost, circles(bench, ring)))
+        name, bench, effort, our_cable, testpmd_vhost, circles(bench, ring)))
 
 
 hop("net.hop.split", 1, SPLIT)
