@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The forwarding database against a plain model of it, at full capacity: addresses come, move, age, are fixed
  * and forgotten. */
+#include "base/barrier.h"
 #include "switch/fdb.h"
 
 #include <setjmp.h>
@@ -21,7 +22,7 @@ struct known {
 struct model {
 	struct fdb *f;
 	struct known *a;
-	uint32_t n; /* addresses that exist in this world */
+	uint32_t n;	   /* addresses that exist in this world */
 	uint32_t refusals; /* that may still come: a random seed can fill the places of an address */
 	uint64_t now, rng;
 };
@@ -87,16 +88,32 @@ static void check(struct model *m, uint32_t i)
 		assert_true(port == FDB_NONE || port == m->a[i].port);
 }
 
+/* Of decisions that were made for an address. */
+static uint32_t generation(const struct model *m, uint32_t i)
+{
+	return VIO_LOAD_ACQUIRE(&fdb_generations(m->f)[fdb_stripe(m->f, mac_of(i), vlan_of(i))]);
+}
+
+/* How many of the counters another array of them differs in. */
+static unsigned generations_changed(const struct model *m, const uint32_t *before)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < FDB_STRIPES; i++)
+		n += before[i] != fdb_generations(m->f)[i];
+	return n;
+}
+
 static void hear(struct model *m, uint32_t i, uint16_t port)
 {
-	uint32_t before = fdb_generation(m->f);
+	uint32_t before = generation(m, i);
 	enum fdb_learnt learnt = fdb_learn(m->f, mac_of(i), vlan_of(i), port, m->now);
 	struct known *k = &m->a[i];
 	enum age age = age_of(m, k);
 
 	if (k->here && k->fixed) {
 		assert_int_equal(learnt, port == k->port ? FDB_SAME : FDB_FIXED);
-		assert_int_equal(fdb_generation(m->f), before);
+		assert_int_equal(generation(m, i), before);
 		return;
 	}
 	if (learnt == FDB_FULL && m->refusals) { /* an unlucky seed: its places are taken */
@@ -106,20 +123,25 @@ static void hear(struct model *m, uint32_t i, uint16_t port)
 	}
 	if (age != BORDER)
 		assert_int_equal(learnt, age == AGED ? FDB_NEW : port == k->port ? FDB_SAME : FDB_MOVED);
-	assert_true((learnt == FDB_SAME) == (fdb_generation(m->f) == before));
+	assert_true((learnt == FDB_SAME) == (generation(m, i) == before));
 	*k = (struct known){ .port = port, .here = true, .heard = m->now };
 }
 
 static void fix(struct model *m, uint32_t i, uint16_t port)
 {
+	uint32_t before = generation(m, i);
+
 	assert_int_equal(fdb_fix(m->f, mac_of(i), vlan_of(i), port), 0);
+	assert_int_not_equal(generation(m, i), before);
 	m->a[i] = (struct known){ .port = port, .here = true, .fixed = true };
 }
 
 static void forget(struct model *m, uint32_t i)
 {
+	uint32_t before = generation(m, i);
 	int rc = fdb_fix(m->f, mac_of(i), vlan_of(i), FDB_NONE);
 
+	assert_true((rc == 0) == (generation(m, i) != before));
 	/* An aged one's place may have gone to another. */
 	if (age_of(m, &m->a[i]) == FRESH)
 		assert_int_equal(rc, 0);
@@ -227,25 +249,30 @@ static void a_million_addresses(void **state)
 /* Strangers fill the table: they are refused, counted, and cost those who are known nothing. */
 static void what_does_not_fit_is_refused(void **state)
 {
+	uint32_t before[FDB_STRIPES];
 	struct fdb_counts c;
 	struct model m;
-	uint32_t generation;
 
 	(void)state;
 	model_up(&m, 1000, 1000);
 	for (uint32_t i = 0; i < m.n; i++)
 		hear(&m, i, 1);
-	generation = fdb_generation(m.f);
+	memcpy(before, fdb_generations(m.f), sizeof(before));
 	for (uint32_t i = 0; i < 5000; i++)
 		assert_int_equal(fdb_learn(m.f, 0xaa0000000000ull + i, 1, 2, m.now), FDB_FULL);
 	fdb_counts(m.f, &c);
 	assert_int_equal(c.full, 5000);
 	assert_int_equal(c.known, 1000);
-	assert_int_equal(fdb_generation(m.f), generation);
+	assert_int_equal(generations_changed(&m, before), 0);
 	check_all(&m);
 	/* The host's own word counts more than what was learnt. */
 	assert_int_equal(fdb_fix(m.f, 0xbb0000000000ull, 1, 5), 0);
 	assert_int_equal(fdb_find(m.f, 0xbb0000000000ull, 1, m.now), 5);
+	for (uint32_t i = 0; i < m.n; i++) /* and whose place it took is unknown */
+		if (fdb_find(m.f, mac_of(i), vlan_of(i), m.now) == FDB_NONE)
+			assert_int_not_equal(generation(&m, i),
+					     before[fdb_stripe(m.f, mac_of(i), vlan_of(i))]);
+	assert_in_range(generations_changed(&m, before), 1, 2);
 	fdb_counts(m.f, &c);
 	assert_int_equal(c.known, 1000);
 	model_down(&m);
@@ -274,8 +301,8 @@ static void static_ones_fill_it_to_the_last(void **state)
 
 static void the_aged_make_room(void **state)
 {
+	uint32_t before[FDB_STRIPES];
 	struct fdb_counts c;
-	uint32_t generation;
 	unsigned forgotten = 0;
 	struct model m;
 
@@ -285,16 +312,55 @@ static void the_aged_make_room(void **state)
 		hear(&m, i, 1);
 	m.now += 2 * AGE;
 	check_all(&m);
-	generation = fdb_generation(m.f);
+	memcpy(before, fdb_generations(m.f), sizeof(before));
 	for (unsigned i = 0; i < 64; i++)
 		forgotten += fdb_sweep(m.f, m.now);
 	assert_int_equal(forgotten, 1024);
-	assert_int_not_equal(fdb_generation(m.f), generation);
+	for (uint32_t i = 0; i < 1024; i++)
+		assert_int_not_equal(generation(&m, i), before[fdb_stripe(m.f, mac_of(i), vlan_of(i))]);
 	fdb_counts(m.f, &c);
 	assert_int_equal(c.known, 0);
 	for (uint32_t i = 1024; i < 2048; i++)
 		hear(&m, i, 2);
 	check_all(&m);
+	model_down(&m);
+}
+
+/* Whatever happens to an address, decisions for others hold, but for those few that share its counter. */
+static void a_change_touches_one_counter(void **state)
+{
+	uint32_t before[FDB_STRIPES];
+	struct model m;
+
+	(void)state;
+	model_up(&m, 1000, 1000);
+	for (uint32_t i = 0; i < 500; i++)
+		hear(&m, i, 1);
+	memcpy(before, fdb_generations(m.f), sizeof(before));
+	for (unsigned k = 0; k < 100; k++) {
+		hear(&m, 7, (uint16_t)(2 + k));
+		fix(&m, 7, 1);
+		forget(&m, 7);
+		hear(&m, 7, 1);
+	}
+	assert_int_equal(generations_changed(&m, before), 1);
+	assert_int_equal(generation(&m, 7) - before[fdb_stripe(m.f, mac_of(7), vlan_of(7))], 400);
+	model_down(&m);
+}
+
+/* No more than chance has it. */
+static void strangers_spread_over_the_counters(void **state)
+{
+	unsigned hits[FDB_STRIPES] = { 0 }, most = 0;
+	struct model m;
+
+	(void)state;
+	model_up(&m, 1000, 1000);
+	for (uint32_t i = 0; i < 16 * FDB_STRIPES; i++)
+		hits[fdb_stripe(m.f, mac_of(i), vlan_of(i))]++;
+	for (unsigned i = 0; i < FDB_STRIPES; i++)
+		most = VIO_MAX(most, hits[i]);
+	assert_in_range(most, 16, 64); /* 16 each: above 64 less often than once in 10^16 */
 	model_down(&m);
 }
 
@@ -333,6 +399,8 @@ int main(void)
 		cmocka_unit_test(what_does_not_fit_is_refused),
 		cmocka_unit_test(static_ones_fill_it_to_the_last),
 		cmocka_unit_test(the_aged_make_room),
+		cmocka_unit_test(a_change_touches_one_counter),
+		cmocka_unit_test(strangers_spread_over_the_counters),
 		cmocka_unit_test(vlans_are_apart),
 		cmocka_unit_test(sizes_are_checked),
 	};

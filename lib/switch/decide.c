@@ -79,16 +79,22 @@ static bool decide_reserved(uint64_t mac)
 	return mac >> 4 == 0x0180c2000000ull >> 4;
 }
 
-static void decide_act(struct flow *to, enum flow_action_kind kind, uint8_t why, uint16_t arg)
+/* At most four: to the sender's mirror, a tag, to a port, to its mirror. */
+static void decide_act(struct flow *to, enum flow_action_kind kind, unsigned arg)
 {
-	to->act[to->n++] = (struct flow_action){ .kind = (uint8_t)kind, .why = why, .arg = arg };
+	struct flow_action *a = to->act;
+
+	while (a->kind != FLOW_END)
+		a++;
+	a->kind = kind;
+	a->arg = arg & 0xfff;
 }
 
 /* The port's mirror, unless it has gone meanwhile. */
 static void decide_mirror(struct vio_switch *sw, const struct sw_conf *c, struct flow *to)
 {
 	if (sw_mirror(sw, c))
-		decide_act(to, FLOW_OUTPUT, SW_MIRRORED, c->mirror);
+		decide_act(to, FLOW_MIRROR, c->mirror);
 }
 
 static int decide_refuse(const struct sw_frame *f, const struct vio_switch_port *p, const struct sw_conf *c)
@@ -107,9 +113,9 @@ static void decide_tag(const struct sw_frame *f, const struct sw_conf *c, struct
 	bool tagged = sw_tagged(&f->head);
 
 	if (c->vlan != f->vlan)
-		decide_act(to, tagged ? FLOW_SET_VLAN : FLOW_PUSH_VLAN, 0, f->vlan);
+		decide_act(to, tagged ? FLOW_SET_VLAN : FLOW_PUSH_VLAN, f->vlan);
 	else if (tagged)
-		decide_act(to, FLOW_POP_VLAN, 0, 0);
+		decide_act(to, FLOW_POP_VLAN, 0);
 }
 
 static void decide_output(struct vio_switch *sw, const struct sw_frame *f, unsigned number, struct flow *to)
@@ -119,11 +125,11 @@ static void decide_output(struct vio_switch *sw, const struct sw_frame *f, unsig
 	int why = p ? decide_refuse(f, p, c) : VIO_SWITCH_DROP_DOWN;
 
 	if (why >= 0) {
-		decide_act(to, FLOW_DROP, (uint8_t)why, 0);
+		decide_act(to, FLOW_DROP, (unsigned)why);
 		return;
 	}
 	decide_tag(f, c, to);
-	decide_act(to, FLOW_OUTPUT, 0, p->number);
+	decide_act(to, FLOW_OUTPUT, p->number);
 	decide_mirror(sw, c, to);
 }
 
@@ -132,16 +138,19 @@ void sw_decide(struct vio_switch *sw, const struct sw_frame *f, struct flow *to,
 	uint64_t dst = decide_mac(f->head.bytes), src = decide_mac(f->head.bytes + 6);
 	unsigned number = SW_FLOOD;
 
+	to->stripe[0] = fdb_stripe(sw->fdb, src, f->vlan);
+	to->stripe[1] = fdb_stripe(sw->fdb, dst, f->vlan);
+	to->generation = sw_generation(sw, to->stripe);
+	to->decided_ns = now;
 	if (!(f->in_flags & VIO_SWITCH_NO_LEARN))
 		fdb_learn(sw->fdb, src, f->vlan, f->in, now);
-	to->n = 0;
 	decide_mirror(sw, sw_conf(f->from->port), to);
 	if (!(f->head.bytes[0] & 1))
 		number = fdb_find(sw->fdb, dst, f->vlan, now);
 	if (decide_reserved(dst))
-		decide_act(to, FLOW_DROP, VIO_SWITCH_DROP_RESERVED, 0);
+		decide_act(to, FLOW_DROP, VIO_SWITCH_DROP_RESERVED);
 	else if (number == SW_FLOOD)
-		decide_act(to, FLOW_OUTPUT, 0, SW_FLOOD);
+		decide_act(to, FLOW_FLOOD, 0);
 	else
 		decide_output(sw, f, number, to);
 }

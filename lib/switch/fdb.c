@@ -34,8 +34,10 @@ int fdb_new(struct fdb **out, uint32_t capacity, uint64_t age_ns)
 	f->mask = n - 1;
 	fdb_clock(f, age_ns);
 	f->buckets = table_memory(n * sizeof(*f->buckets));
-	rc = f->buckets ? table_seed_new(&f->seed)
-			: vio__fail(ENOMEM, "switch: out of memory for %u addresses", capacity);
+	f->generations = table_memory(FDB_STRIPES * sizeof(*f->generations));
+	rc = f->buckets && f->generations
+		     ? table_seed_new(&f->seed)
+		     : vio__fail(ENOMEM, "switch: out of memory for %u addresses", capacity);
 	if (rc)
 		fdb_free(f);
 	else
@@ -48,6 +50,7 @@ void fdb_free(struct fdb *f)
 	if (!f)
 		return;
 	free(f->buckets);
+	free(f->generations);
 	free(f);
 }
 
@@ -62,8 +65,8 @@ unsigned fdb_find(const struct fdb *f, uint64_t mac, uint16_t vlan, uint64_t now
 }
 
 /* An address that is in the table was heard; false: its place changed meanwhile. */
-static bool fdb_hear(struct fdb *f, const struct fdb_place *at, uint16_t port, uint32_t tick,
-		     enum fdb_learnt *out)
+static bool fdb_hear(struct fdb *f, const struct fdb_path *p, const struct fdb_place *at, uint16_t port,
+		     uint32_t tick, enum fdb_learnt *out)
 {
 	bool aged = fdb_aged(f, at->heard, tick), moved = at->port != port;
 
@@ -78,7 +81,7 @@ static bool fdb_hear(struct fdb *f, const struct fdb_place *at, uint16_t port, u
 	if (moved && !aged)
 		__atomic_fetch_add(&f->moved, 1, __ATOMIC_RELAXED);
 	if (moved || aged)
-		fdb_changed(f);
+		fdb_changed(f, p);
 	return true;
 }
 
@@ -95,8 +98,6 @@ static bool fdb_enter(struct fdb *f, const struct fdb_path *p, uint16_t port, ui
 	if (absent)
 		*done = fdb_insert(f, p, port, heard, tick);
 	fdb_home_unlock(home);
-	if (absent && *done)
-		fdb_changed(f);
 	return absent;
 }
 
@@ -110,7 +111,7 @@ enum fdb_learnt fdb_learn(struct fdb *f, uint64_t mac, uint16_t vlan, uint16_t p
 
 	for (unsigned i = 0; i < FDB_TRIES; i++) {
 		if (VIO_LIKELY(fdb_look(f, &p, &at))) {
-			if (VIO_LIKELY(fdb_hear(f, &at, port, tick, &learnt)))
+			if (VIO_LIKELY(fdb_hear(f, &p, &at, port, tick, &learnt)))
 				return learnt;
 			continue;
 		}
@@ -128,12 +129,9 @@ static int fdb_forget(struct fdb *f, const struct fdb_path *p)
 {
 	struct fdb_place at;
 
-	while (fdb_look(f, p, &at)) {
-		if (!fdb_replace(f, &at, 0, 0, 0))
-			continue; /* another thread moved or forgot it */
-		fdb_changed(f);
-		return 0;
-	}
+	while (fdb_look(f, p, &at))
+		if (fdb_replace(f, &at, 0, 0, 0))
+			return 0; /* else another thread moved or forgot it */
 	return vio__fail(ENOENT, "switch: no such address");
 }
 
@@ -149,7 +147,7 @@ int fdb_fix(struct fdb *f, uint64_t mac, uint16_t vlan, uint16_t port)
 		if (fdb_look(f, &p, &at)) {
 			if (!fdb_replace(f, &at, p.key, port, FDB_FIXED_HEARD))
 				continue;
-			fdb_changed(f);
+			fdb_changed(f, &p);
 			return 0;
 		}
 		if (fdb_enter(f, &p, port, FDB_FIXED_HEARD, VIO_LOAD(&f->tick), &done))
@@ -158,9 +156,14 @@ int fdb_fix(struct fdb *f, uint64_t mac, uint16_t vlan, uint16_t port)
 	return done ? 0 : vio__fail(ENOSPC, "switch: no room for a static address beside the others");
 }
 
-uint32_t fdb_generation(const struct fdb *f)
+const uint32_t *fdb_generations(const struct fdb *f)
 {
-	return VIO_LOAD_ACQUIRE(&f->generation);
+	return f->generations;
+}
+
+uint16_t fdb_stripe(const struct fdb *f, uint64_t mac, uint16_t vlan)
+{
+	return fdb_path(f, fdb_key(mac, vlan)).stripe;
 }
 
 void fdb_counts(const struct fdb *f, struct fdb_counts *out)

@@ -54,7 +54,7 @@ int fdb_fix(struct fdb *f, uint64_t mac, uint16_t vlan, uint16_t port);
 void fdb_forget_port(struct fdb *f, uint16_t port);
 
 /* Forgets what has aged, in the next part (a 64th) of the table; how many. For a timer: nothing
- * else tells, through the generation, that an address has become unknown. */
+ * else tells, through the generations, that an address has become unknown. */
 unsigned fdb_sweep(struct fdb *f, uint64_t now);
 
 /* Calls back for each address that is known; changes meanwhile may or may not show. */
@@ -62,10 +62,14 @@ void fdb_each(const struct fdb *f, uint64_t now, void (*each)(void *ctx, const s
 	      void *ctx);
 
 /*
- * Another one whenever a decision made before may be wrong: an address moved, was forgotten,
- * fixed, or an unknown one became known. Ask before fdb_find, keep with the decision.
+ * Each address has one of FDB_STRIPES counters, by a hash that guests can't know, so that who makes
+ * addresses up touches few others'. It grows whenever a decision made for that address before
+ * may be wrong: it moved, was forgotten, fixed, or was unknown and became known. Read it (acquire)
+ * before fdb_find, keep it with the decision.
  */
-uint32_t fdb_generation(const struct fdb *f);
+#define FDB_STRIPES 4096u
+const uint32_t *fdb_generations(const struct fdb *f);
+uint16_t fdb_stripe(const struct fdb *f, uint64_t mac, uint16_t vlan);
 
 struct fdb_counts {
 	uint32_t known; /* places in use, aged ones included */

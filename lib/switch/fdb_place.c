@@ -104,7 +104,8 @@ static void fdb_pass(const struct fdb *f, const struct fdb_path *p, unsigned i, 
 		__atomic_fetch_add(&fdb_probe(f, p, i)->passed, (uint16_t)by, __ATOMIC_RELEASE);
 }
 
-static void fdb_unpass(const struct fdb *f, uint64_t key, const struct fdb_bucket *b)
+/* Another address's place is in b now, or none's. */
+static void fdb_gone(struct fdb *f, uint64_t key, const struct fdb_bucket *b)
 {
 	struct fdb_path p = fdb_path(f, key);
 	unsigned i = 0;
@@ -112,6 +113,7 @@ static void fdb_unpass(const struct fdb *f, uint64_t key, const struct fdb_bucke
 	while (i < FDB_PROBES - 1 && fdb_probe(f, &p, i) != b)
 		i++;
 	fdb_pass(f, &p, i, -1);
+	fdb_changed(f, &p);
 }
 
 static void fdb_write(struct fdb_bucket *b, unsigned way, uint64_t key, uint16_t port, uint32_t heard)
@@ -137,7 +139,7 @@ bool fdb_replace(struct fdb *f, const struct fdb_place *at, uint64_t key, uint16
 	if (!same || at->key == key)
 		return same;
 	if (at->key)
-		fdb_unpass(f, at->key, b);
+		fdb_gone(f, at->key, b);
 	if (!key)
 		__atomic_fetch_sub(&f->known, 1, __ATOMIC_RELAXED);
 	return true;
@@ -199,6 +201,8 @@ bool fdb_insert(struct fdb *f, const struct fdb_path *p, uint16_t port, uint32_t
 			fdb_pass(f, p, at.probe, -1);
 		used = done && !at.key;
 	}
+	if (done)
+		fdb_changed(f, p);
 	if (room && !used)
 		__atomic_fetch_sub(&f->known, 1, __ATOMIC_RELAXED);
 	return done;

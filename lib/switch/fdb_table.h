@@ -36,14 +36,14 @@ _Static_assert(sizeof(struct fdb_bucket) == VIO_CACHELINE, "a look should touch 
 struct fdb {
 	struct table_seed seed;
 	struct fdb_bucket *buckets;
+	uint32_t *generations; /* FDB_STRIPES */
 	uint32_t mask;
 	uint32_t capacity;
 	unsigned tick_shift; /* nanoseconds to ticks */
 	uint32_t age;	     /* ticks */
 	uint32_t sweep_at;
 	/* Written while packets pass. */
-	uint32_t generation __attribute__((aligned(VIO_CACHELINE)));
-	uint32_t known;
+	uint32_t known __attribute__((aligned(VIO_CACHELINE)));
 	uint32_t tick; /* the latest that a writer saw: fdb_fix has no clock */
 	uint64_t full, moved;
 };
@@ -52,6 +52,7 @@ struct fdb {
 struct fdb_path {
 	uint64_t key;
 	uint32_t home, step;
+	uint16_t stripe;
 };
 
 /* A place and what was in it. */
@@ -73,7 +74,8 @@ VIO_INLINE struct fdb_path fdb_path(const struct fdb *f, uint64_t key)
 	uint64_t h = table_mix(table_mix(key ^ f->seed.word[0], f->seed.word[1]) ^ f->seed.word[2],
 			       f->seed.word[3]);
 
-	return (struct fdb_path){ key, (uint32_t)h & f->mask, (uint32_t)(h >> 32) | 1 };
+	return (struct fdb_path){ key, (uint32_t)h & f->mask, (uint32_t)(h >> 32) | 1,
+				  (uint16_t)(h >> 48) % FDB_STRIPES };
 }
 
 VIO_INLINE struct fdb_bucket *fdb_probe(const struct fdb *f, const struct fdb_path *p, unsigned i)
@@ -95,9 +97,10 @@ VIO_INLINE bool fdb_aged(const struct fdb *f, uint32_t heard, uint32_t tick)
 	return heard != FDB_FIXED_HEARD && (int32_t)(tick - heard) > (int32_t)f->age;
 }
 
-VIO_INLINE void fdb_changed(struct fdb *f)
+/* After the change. */
+VIO_INLINE void fdb_changed(struct fdb *f, const struct fdb_path *p)
 {
-	__atomic_fetch_add(&f->generation, 1, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&f->generations[p->stripe], 1, __ATOMIC_RELEASE);
 }
 
 /* fdb_place.c */
@@ -106,7 +109,8 @@ void fdb_home_unlock(struct fdb_bucket *b);
 bool fdb_look(const struct fdb *f, const struct fdb_path *p, struct fdb_place *at);
 /* One place as it was at one time; false: it was free. */
 bool fdb_read(struct fdb_bucket *b, unsigned way, struct fdb_place *at);
-/* Makes the place another address's, or free (key 0); false: it had changed, nothing was done. */
+/* Makes the place another address's, or free (key 0); false: it had changed, nothing was done. Of an address
+ * that stays the caller knows whether it has changed. */
 bool fdb_replace(struct fdb *f, const struct fdb_place *at, uint64_t key, uint16_t port, uint32_t heard);
 /* Puts an absent address in; its home is locked. A fixed one may take any learnt one's place. */
 bool fdb_insert(struct fdb *f, const struct fdb_path *p, uint16_t port, uint32_t heard, uint32_t tick);

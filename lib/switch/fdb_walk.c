@@ -5,27 +5,20 @@
 #define FDB_SWEEP_PARTS 64u
 
 /* Again if the address was heard meanwhile, but not as often as it is heard. */
-static bool fdb_forget_at(struct fdb *f, struct fdb_bucket *b, unsigned way, uint16_t port)
+static void fdb_forget_at(struct fdb *f, struct fdb_bucket *b, unsigned way, uint16_t port)
 {
 	struct fdb_place at;
 
 	for (unsigned i = 0; i < 8; i++) {
-		if (!fdb_read(b, way, &at) || at.port != port)
-			return false;
-		if (fdb_replace(f, &at, 0, 0, 0))
-			return true;
+		if (!fdb_read(b, way, &at) || at.port != port || fdb_replace(f, &at, 0, 0, 0))
+			return;
 	}
-	return false;
 }
 
 void fdb_forget_port(struct fdb *f, uint16_t port)
 {
-	bool any = false;
-
 	for (uint64_t i = 0; i < ((uint64_t)f->mask + 1) * FDB_WAYS; i++)
-		any |= fdb_forget_at(f, &f->buckets[i / FDB_WAYS], i % FDB_WAYS, port);
-	if (any)
-		fdb_changed(f);
+		fdb_forget_at(f, &f->buckets[i / FDB_WAYS], i % FDB_WAYS, port);
 }
 
 unsigned fdb_sweep(struct fdb *f, uint64_t now)
@@ -39,8 +32,6 @@ unsigned fdb_sweep(struct fdb *f, uint64_t now)
 		if (fdb_read(&f->buckets[(first + i / FDB_WAYS) & f->mask], i % FDB_WAYS, &at) &&
 		    fdb_aged(f, at.heard, tick))
 			forgotten += fdb_replace(f, &at, 0, 0, 0);
-	if (forgotten)
-		fdb_changed(f);
 	return forgotten;
 }
 

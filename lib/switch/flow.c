@@ -34,8 +34,6 @@ struct flow_spot {
 	uint16_t tag;
 };
 
-_Static_assert(sizeof(struct flow_key) == 24, "three words are hashed and compared");
-
 int flow_table_new(struct flow_table **out, uint32_t capacity, uint64_t idle_ns)
 {
 	struct flow_table *t;
@@ -74,10 +72,10 @@ VIO_INLINE struct flow_spot flow_spot(const struct flow_table *t, const struct f
 {
 	const uint64_t *seed = t->seed.word;
 	struct flow_spot s;
-	uint64_t w[3], h;
+	uint64_t w[2], h;
 
 	memcpy(w, k, sizeof(w));
-	h = table_mix(table_mix(w[0] ^ seed[0], w[1] ^ seed[1]) ^ w[2], seed[2]);
+	h = table_mix(table_mix(w[0] ^ seed[0], seed[1]) ^ w[1], seed[2]);
 	s.bucket[0] = table_pick((uint32_t)(h >> 32), t->buckets);
 	s.bucket[1] = table_pick((uint32_t)(table_mix(h, seed[3]) >> 32), t->buckets);
 	s.tag = (uint16_t)h | 1;
@@ -100,15 +98,6 @@ VIO_INLINE unsigned flow_lane(uint64_t hits)
 	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? lane : 3 - lane;
 }
 
-VIO_INLINE bool flow_equal(const struct flow_key *a, const struct flow_key *b)
-{
-	uint64_t x[3], y[3];
-
-	memcpy(x, a, sizeof(x));
-	memcpy(y, b, sizeof(y));
-	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]));
-}
-
 VIO_INLINE struct flow *flow_place(const struct flow_table *t, uint32_t bucket, unsigned way)
 {
 	return &t->flows[(size_t)bucket * FLOW_WAYS + way];
@@ -123,7 +112,7 @@ VIO_INLINE struct flow *flow_in(const struct flow_table *t, uint32_t bucket, uin
 		for (; hits; hits &= hits - 1) {
 			struct flow *f = flow_place(t, bucket, half * 4 + flow_lane(hits));
 
-			if (VIO_LIKELY(flow_equal(&f->key, k)))
+			if (VIO_LIKELY(flow_is(f, k)))
 				return f;
 		}
 	}
@@ -138,15 +127,14 @@ VIO_INLINE struct flow *flow_look(const struct flow_table *t, const struct flow_
 	return VIO_LIKELY(f) ? f : flow_in(t, s->bucket[1], s->tag, k);
 }
 
-struct flow *flow_find(struct flow_table *t, const struct flow_key *k, uint32_t generation)
+struct flow *flow_find(const struct flow_table *t, const struct flow_key *k)
 {
 	struct flow_spot s = flow_spot(t, k);
-	struct flow *f = flow_look(t, &s, k);
 
-	return f && f->generation == generation ? f : NULL;
+	return flow_look(t, &s, k);
 }
 
-void flow_prefetch(const struct flow_table *t, const struct flow_key *k)
+struct flow *flow_guess(const struct flow_table *t, const struct flow_key *k)
 {
 	struct flow_spot s = flow_spot(t, k);
 
@@ -154,13 +142,13 @@ void flow_prefetch(const struct flow_table *t, const struct flow_key *k)
 		uint64_t hits = flow_match(t->tags[s.bucket[i / 2]].four[i % 2], s.tag);
 
 		if (hits) {
-			const struct flow *f = flow_place(t, s.bucket[i / 2], i % 2 * 4 + flow_lane(hits));
+			struct flow *f = flow_place(t, s.bucket[i / 2], i % 2 * 4 + flow_lane(hits));
 
-			__builtin_prefetch(f);
-			__builtin_prefetch(&f->bytes);
-			return;
+			__builtin_prefetch(f, 1);
+			return f;
 		}
 	}
+	return NULL;
 }
 
 static unsigned flow_free_ways(const struct flow_table *t, uint32_t bucket)
@@ -214,7 +202,7 @@ static struct flow *flow_room(struct flow_table *t, const struct flow_spot *s, u
 	return f;
 }
 
-struct flow *flow_add(struct flow_table *t, const struct flow_key *k, uint32_t generation, uint64_t now)
+struct flow *flow_add(struct flow_table *t, const struct flow_key *k, uint64_t now)
 {
 	struct flow_spot s = flow_spot(t, k);
 	struct flow *f = flow_look(t, &s, k);
@@ -225,8 +213,7 @@ struct flow *flow_add(struct flow_table *t, const struct flow_key *k, uint32_t g
 		f->packets = 0;
 		f->bytes = 0;
 	}
-	f->generation = generation;
-	f->n = 0;
+	memset(f->act, 0, sizeof(f->act));
 	f->used_ns = now;
 	t->counts.added++;
 	return f;

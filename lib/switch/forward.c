@@ -152,18 +152,18 @@ static int forward_act(struct sw_thread *t, struct sw_frame *f, const struct flo
 	int why = VIO_SWITCH_DROP_NOWHERE;
 	struct sw_head h = f->head;
 
-	for (unsigned i = 0; i < w->n; i++) {
+	for (unsigned i = 0; i < FLOW_ACTIONS && w->act[i].kind != FLOW_END; i++) {
 		const struct flow_action *a = &w->act[i];
 
 		if (a->kind == FLOW_DROP)
-			why = a->why;
+			why = a->arg;
 		else if (a->kind == FLOW_POP_VLAN)
 			sw_head_untag(&h, &f->head);
-		else if (a->kind != FLOW_OUTPUT)
+		else if (a->kind == FLOW_PUSH_VLAN || a->kind == FLOW_SET_VLAN)
 			sw_head_tag(&h, &f->head, a->arg);
-		else if (a->why == SW_MIRRORED)
+		else if (a->kind == FLOW_MIRROR)
 			forward_copy(t, f, &h, sw_port(t->sw, a->arg));
-		else if (a->arg == SW_FLOOD)
+		else if (a->kind == FLOW_FLOOD)
 			why = forward_flood(t, f, now);
 		else
 			why = forward_to(t, f, &h, sw_port(t->sw, a->arg), SW_UNICAST);
@@ -171,33 +171,28 @@ static int forward_act(struct sw_thread *t, struct sw_frame *f, const struct flo
 	return why;
 }
 
-VIO_INLINE bool forward_same(const struct flow_key *a, const struct flow_key *b)
-{
-	uint64_t x[3], y[3];
-
-	_Static_assert(sizeof(x) == sizeof(*a), "a key is compared whole");
-	memcpy(x, a, sizeof(x));
-	memcpy(y, b, sizeof(y));
-	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]));
-}
-
 /* Packets come in trains: the flow found last is most often the next one's. Its place always holds some flow.
  */
 VIO_INLINE bool forward_last(const struct sw_thread *t, const struct flow_key *key)
 {
-	return t->last && forward_same(&t->last->key, key);
+	return t->last && flow_is(t->last, key);
+}
+
+VIO_INLINE struct flow *forward_known(const struct sw_thread *t, const struct sw_frame *f)
+{
+	if (forward_last(t, &f->key))
+		return t->last;
+	return VIO_LIKELY(f->guess && flow_is(f->guess, &f->key)) ? f->guess : flow_find(t->flows, &f->key);
 }
 
 /* A kept decision, or a new one. Those kept are made again now and then, since addresses age. */
 static struct flow *forward_decision(struct sw_thread *t, const struct sw_frame *f, uint64_t now)
 {
-	uint32_t generation = sw_generation(t->sw);
-	struct flow *w = forward_last(t, &f->key) && t->last->generation == generation
-				 ? t->last
-				 : flow_find(t->flows, &f->key, generation);
+	struct flow *w = forward_known(t, f);
 
-	if (VIO_UNLIKELY(!w || now - w->used_ns >= t->sw->refresh_ns)) {
-		w = flow_add(t->flows, &f->key, generation, now);
+	if (VIO_UNLIKELY(!w || w->generation != sw_generation(t->sw, w->stripe) ||
+			 now - w->decided_ns >= t->sw->refresh_ns)) {
+		w = flow_add(t->flows, &f->key, now);
 		sw_decide(t->sw, f, w, now);
 	}
 	t->last = w;
@@ -222,8 +217,9 @@ void sw_forward_look(struct sw_thread *t, struct sw_frame *f)
 	f->in = p->number;
 	f->in_flags = (uint8_t)c->flags;
 	f->result = c->flags & VIO_SWITCH_DOWN ? VIO_SWITCH_DROP_DOWN : sw_parse(f, c, &f->key);
+	f->guess = NULL;
 	if (f->result < 0 && !forward_last(t, &f->key))
-		flow_prefetch(t->flows, &f->key);
+		f->guess = flow_guess(t->flows, &f->key);
 }
 
 int sw_forward(struct sw_thread *t, struct sw_frame *f, uint64_t now)
@@ -238,7 +234,8 @@ int sw_forward(struct sw_thread *t, struct sw_frame *f, uint64_t now)
 	w = forward_decision(t, f, now);
 	w->packets++;
 	w->bytes += f->len;
-	if (VIO_LIKELY(w->n == 1 && w->act[0].kind == FLOW_OUTPUT && w->act[0].arg != SW_FLOOD))
+	w->used_ns = now;
+	if (VIO_LIKELY(w->act[0].kind == FLOW_OUTPUT && w->act[1].kind == FLOW_END))
 		return forward_to(t, f, &f->head, sw_port(t->sw, w->act[0].arg), SW_UNICAST);
 	return forward_act(t, f, w, now);
 }

@@ -40,6 +40,7 @@ int vio_switch_new(struct vio_switch **out, const struct vio_switch_opts *opts)
 		return rc;
 	}
 	pthread_mutex_init(&sw->lock, NULL);
+	sw->heard = fdb_generations(sw->fdb);
 	sw->capacity = o.ports;
 	sw->flows = o.flows;
 	sw->refresh_ns = VIO_MIN(o.age_ns / 4 + 1, SWITCH_SECOND);
@@ -249,7 +250,6 @@ int vio_switch_address_set(struct vio_switch *sw, const uint8_t mac[6], uint16_t
 		m = m << 8 | mac[i];
 	pthread_mutex_lock(&sw->lock);
 	rc = fdb_fix(sw->fdb, m, vlan, p ? p->number : FDB_NONE);
-	sw_changed(sw);
 	pthread_mutex_unlock(&sw->lock);
 	return rc;
 }

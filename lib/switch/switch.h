@@ -49,7 +49,7 @@ VIO_INLINE void sw_count(uint64_t *c, uint64_t n)
 struct sw_conf {
 	uint32_t flags;
 	uint32_t mirror_serial;
-	bool limited; /* by packets or bytes */
+	bool limited;	 /* by packets or bytes */
 	uint16_t mirror; /* a port's number, or SW_FLOOD: none */
 	uint16_t vlan;
 	uint64_t vlans[4096 / 64]; /* that it carries with a tag */
@@ -78,9 +78,10 @@ struct vio_switch_port {
 struct vio_switch {
 	pthread_mutex_t lock; /* ports, lanes and threads that come and go; never for a packet */
 	struct fdb *fdb;
-	uint32_t generation; /* of all that decisions are made from beside fdb */
-	uint32_t capacity;   /* of ports */
-	uint32_t high;	     /* no port has this number or a higher one */
+	const uint32_t *heard; /* fdb's generations */
+	uint32_t generation;   /* of all that decisions are made from beside fdb */
+	uint32_t capacity;     /* of ports */
+	uint32_t high;	       /* no port has this number or a higher one */
 	uint32_t serial;
 	uint32_t flows;
 	uint32_t mirrors;	   /* ports that have one */
@@ -127,6 +128,7 @@ struct sw_frame {
 	int result;	     /* a drop reason that its head has, or SW_DELIVERED */
 	struct sw_head head; /* as it goes out */
 	struct flow_key key;
+	struct flow *guess; /* where that is, if it is anywhere; or NULL */
 };
 
 VIO_INLINE bool sw_tagged(const struct sw_head *h)
@@ -165,9 +167,12 @@ VIO_INLINE bool sw_carries(const struct sw_conf *c, uint16_t vlan)
 	return c->vlan == vlan || ((c->flags & VIO_SWITCH_TRUNK) && (c->vlans[vlan / 64] >> vlan % 64 & 1));
 }
 
-VIO_INLINE uint32_t sw_generation(const struct vio_switch *sw)
+/* Of what decisions for these two addresses are made from: none of the three ever goes back, so their sum
+ * tells. */
+VIO_INLINE uint32_t sw_generation(const struct vio_switch *sw, const uint16_t stripe[2])
 {
-	return VIO_LOAD_ACQUIRE(&sw->generation) + fdb_generation(sw->fdb);
+	return VIO_LOAD_ACQUIRE(&sw->generation) + VIO_LOAD_ACQUIRE(&sw->heard[stripe[0]]) +
+	       VIO_LOAD_ACQUIRE(&sw->heard[stripe[1]]);
 }
 
 /* What is published before this holds for all packets after it; under the lock. */
@@ -205,7 +210,6 @@ void sw_lane_back(struct sw_lane *lane, struct vio_req *r, int why);
 int sw_parse(struct sw_frame *f, const struct sw_conf *c, struct flow_key *key);
 /* The actions for a frame of this key; learns its source. */
 void sw_decide(struct vio_switch *sw, const struct sw_frame *f, struct flow *to, uint64_t now);
-#define SW_MIRRORED 1u /* an OUTPUT's `why`: it is a mirror's copy */
 /* Whether a flooded frame is for this port. */
 bool sw_floods_to(const struct sw_frame *f, const struct vio_switch_port *p, const struct sw_conf *c);
 
