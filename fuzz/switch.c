@@ -79,6 +79,7 @@ static void side_options(struct input *in, struct vio_switch_port_opts *o, uint1
 		o->mirror = names[vlans[0] % PORTS];
 	if (kind & 0x80)
 		o->packets = o->storm = (struct vio_switch_limit){ 1, 4 };
+	o->addresses = vlans[0] / 16 % 4;
 }
 
 static void side_new(struct input *in, struct side *s)

@@ -223,11 +223,22 @@ static void step_configure(unsigned i)
 	assert_int_equal(vio_switch_port_set(stations[i].port, &p->o), 0);
 }
 
+static unsigned model_addresses(unsigned i)
+{
+	unsigned n = 0;
+
+	for (unsigned mac = 0; mac < MACS; mac++)
+		for (unsigned vlan = 0; vlan <= VLANS; vlan++)
+			n += heard[mac][vlan] == (int)i + 1;
+	return n;
+}
+
 static void compare(unsigned i)
 {
 	struct vio_switch_port_stats s = station_stats(&stations[i]);
 
 	model[i].s.sz = sizeof(s);
+	model[i].s.addresses = model_addresses(i);
 	for (unsigned k = 0; k < VIO_SWITCH_DROP_N; k++)
 		if (s.dropped[k] != model[i].s.dropped[k])
 			fail_msg("port %u, %s: %llu, expected %llu", i, vio_switch_drop_name(k),

@@ -107,7 +107,7 @@ static unsigned generations_changed(const struct model *m, const uint32_t *befor
 static void hear(struct model *m, uint32_t i, uint16_t port)
 {
 	uint32_t before = generation(m, i);
-	enum fdb_learnt learnt = fdb_learn(m->f, mac_of(i), vlan_of(i), port, m->now);
+	enum fdb_learnt learnt = fdb_learn(m->f, mac_of(i), vlan_of(i), port, FDB_NO_LIMIT, m->now);
 	struct known *k = &m->a[i];
 	enum age age = age_of(m, k);
 
@@ -259,7 +259,7 @@ static void what_does_not_fit_is_refused(void **state)
 		hear(&m, i, 1);
 	memcpy(before, fdb_generations(m.f), sizeof(before));
 	for (uint32_t i = 0; i < 5000; i++)
-		assert_int_equal(fdb_learn(m.f, 0xaa0000000000ull + i, 1, 2, m.now), FDB_FULL);
+		assert_int_equal(fdb_learn(m.f, 0xaa0000000000ull + i, 1, 2, FDB_NO_LIMIT, m.now), FDB_FULL);
 	fdb_counts(m.f, &c);
 	assert_int_equal(c.full, 5000);
 	assert_int_equal(c.known, 1000);
@@ -313,7 +313,7 @@ static void the_aged_make_room(void **state)
 	m.now += 2 * AGE;
 	check_all(&m);
 	memcpy(before, fdb_generations(m.f), sizeof(before));
-	for (unsigned i = 0; i < 64; i++)
+	for (unsigned i = 0; i < fdb_sweep_parts(m.f); i++)
 		forgotten += fdb_sweep(m.f, m.now);
 	assert_int_equal(forgotten, 1024);
 	for (uint32_t i = 0; i < 1024; i++)
@@ -370,9 +370,9 @@ static void vlans_are_apart(void **state)
 
 	(void)state;
 	model_up(&m, 16, 16);
-	assert_int_equal(fdb_learn(m.f, 0xffffffffffffull, 4095, 1, m.now), FDB_NEW);
-	assert_int_equal(fdb_learn(m.f, 0xffffffffffffull, 0, 2, m.now), FDB_NEW);
-	assert_int_equal(fdb_learn(m.f, 0, 0, 3, m.now), FDB_NEW);
+	assert_int_equal(fdb_learn(m.f, 0xffffffffffffull, 4095, 1, FDB_NO_LIMIT, m.now), FDB_NEW);
+	assert_int_equal(fdb_learn(m.f, 0xffffffffffffull, 0, 2, FDB_NO_LIMIT, m.now), FDB_NEW);
+	assert_int_equal(fdb_learn(m.f, 0, 0, 3, FDB_NO_LIMIT, m.now), FDB_NEW);
 	assert_int_equal(fdb_find(m.f, 0xffffffffffffull, 4095, m.now), 1);
 	assert_int_equal(fdb_find(m.f, 0xffffffffffffull, 0, m.now), 2);
 	assert_int_equal(fdb_find(m.f, 0, 0, m.now), 3);

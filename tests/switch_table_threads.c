@@ -19,6 +19,8 @@
 #define WRITERS 3
 #define READERS 2
 #define STEPS 60000u
+#define LIMIT 2u /* learnt addresses of the first port of each eight */
+#define PORTS ((STABLE + MOVING) * 8)
 
 struct world {
 	struct fdb *f;
@@ -27,15 +29,20 @@ struct world {
 	uint64_t found;
 };
 
-/* Address i is only ever heard on ports i * 8 to i * 8 + 7. */
+/* Addresses 4 * i to 4 * i + 3 are only ever heard on ports i * 32 to i * 32 + 7. */
 static bool port_fits(uint32_t i, unsigned port)
 {
-	return port == FDB_NONE || port / 8 == i;
+	return port == FDB_NONE || port / 8 == i / 4 * 4;
 }
 
 static uint64_t mac_of(uint32_t i)
 {
 	return 0x020000000000ull + i;
+}
+
+static uint32_t limit_of(uint16_t port)
+{
+	return port % 8 ? FDB_NO_LIMIT : LIMIT;
 }
 
 static uint64_t random_word(uint64_t *state)
@@ -47,11 +54,11 @@ static uint64_t random_word(uint64_t *state)
 static void write_one(struct world *w, uint64_t *rng)
 {
 	uint32_t i = (uint32_t)(STABLE + random_word(rng) % MOVING);
-	uint16_t port = (uint16_t)(i * 8 + random_word(rng) % 8);
+	uint16_t port = (uint16_t)(i / 4 * 32 + random_word(rng) % 8);
 	unsigned what = random_word(rng) % 100;
 
 	if (what < 80)
-		fdb_learn(w->f, mac_of(i), 1, port, VIO_LOAD(&w->now));
+		fdb_learn(w->f, mac_of(i), 1, port, limit_of(port), VIO_LOAD(&w->now));
 	else if (what < 84)
 		fdb_fix(w->f, mac_of(i), 1, port);
 	else if (what < 98)
@@ -121,6 +128,22 @@ static void count_each(void *ctx, const struct fdb_entry *e)
 	((unsigned *)ctx)[e->mac - mac_of(0)]++;
 }
 
+static void count_learnt(void *ctx, const struct fdb_entry *e)
+{
+	((uint32_t *)ctx)[e->port] += !e->fixed;
+}
+
+static void ports_have_what_is_theirs(struct world *w)
+{
+	uint32_t learnt[PORTS] = { 0 };
+
+	fdb_each(w->f, SECOND, count_learnt, learnt);
+	for (uint16_t port = 0; port < PORTS; port++) {
+		assert_int_equal(fdb_count_port(w->f, port), learnt[port]);
+		assert_true(learnt[port] <= limit_of(port));
+	}
+}
+
 static void nothing_is_there_twice(struct world *w)
 {
 	unsigned times[STABLE + MOVING] = { 0 }, sum = 0;
@@ -145,6 +168,8 @@ static void nothing_is_left_over(struct world *w)
 		fdb_fix(w->f, mac_of(i), 1, FDB_NONE);
 	fdb_counts(w->f, &c);
 	assert_int_equal(c.known, 0);
+	for (uint16_t port = 0; port < PORTS; port++)
+		assert_int_equal(fdb_count_port(w->f, port), 0);
 	for (uint32_t i = 0; i <= w->f->mask; i++) {
 		const struct fdb_bucket *b = &w->f->buckets[i];
 
@@ -163,12 +188,13 @@ static void readers_and_writers(void **state)
 	(void)state;
 	assert_int_equal(fdb_new(&w.f, CAPACITY, AGE), 0);
 	for (uint32_t i = 0; i < STABLE; i++)
-		assert_int_equal(fdb_fix(w.f, mac_of(i), 1, (uint16_t)(i * 8)), 0);
+		assert_int_equal(fdb_fix(w.f, mac_of(i), 1, (uint16_t)(i / 4 * 32)), 0);
 	run(&w);
 	assert_int_equal(w.lost, 0);
 	assert_int_equal(w.wrong, 0);
 	assert_true(w.found > 0);
 	nothing_is_there_twice(&w);
+	ports_have_what_is_theirs(&w);
 	nothing_is_left_over(&w);
 	fdb_free(w.f);
 }

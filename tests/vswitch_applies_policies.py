@@ -82,6 +82,18 @@ with Scratch(), Switch("--port", "vhost-user:a.sock", "--port", "vhost-user:b.so
     reaches(b, [a, c], [])
     reaches(a, [b], [c], to=b.mac)
 
+    # Its own address is what it may have; no other is learnt while that is so.
+    ctl("set", "a", "addresses=1")
+    check("addresses=1" in rows("ports", "port")["a"]["options"], "a limit is shown")
+    for limit in 1, 0:
+        ctl("set", "a", f"addresses={limit}")
+        frame = BROADCAST + bytes.fromhex("525400000001") + a.frame(BROADCAST, "a stranger")[12:]
+        a.send(frame)
+        check(b.receive() == frame and c.receive() == frame, "a stranger is heard")
+        check(("52:54:00:00:00:01" in rows("addresses", "address")) == (not limit), f"addresses={limit}")
+    stats = rows("stats", "port")["a"]
+    check((stats["addresses"], stats["unlearnt"]) == (2, 1), f"one was not learnt: {stats}")
+
     ctl("set", "a", "packets=1/1")
     for _ in range(50):
         sends(a, to=b.mac)

@@ -19,7 +19,8 @@ const char policy_help[] =
 	"  mirror=NAME           a copy of all it sends and receives goes to this port; empty: none\n"
 	"  packets=RATE[/BURST]  what it may send in a second; K, M and G are thousands; 0: no limit\n"
 	"  bytes=RATE[/BURST]    the same in bytes\n"
-	"  storm=RATE[/BURST]    the same in packets to more than one port\n";
+	"  storm=RATE[/BURST]    the same in packets to more than one port\n"
+	"  addresses=N           it may have learnt so many; 0: no limit (0)\n";
 
 void policy_init(struct policy *p)
 {
@@ -176,6 +177,17 @@ static int set_storm(struct policy *p, const char *value)
 	return set_limit(&p->storm, value);
 }
 
+static int set_addresses(struct policy *p, const char *value)
+{
+	uint64_t n;
+
+	value = read_scaled(value, &n);
+	if (!value || *value || n > UINT32_MAX)
+		return -1;
+	p->addresses = (uint32_t)n;
+	return 0;
+}
+
 static const struct {
 	const char *key;
 	int (*set)(struct policy *p, const char *value);
@@ -191,6 +203,7 @@ static const struct {
 	{ "packets", set_packets, "a rate, or a rate and a burst such as 1M/64K" },
 	{ "bytes", set_bytes, "a rate, or a rate and a burst such as 125M/1M" },
 	{ "storm", set_storm, "a rate, or a rate and a burst such as 1K/100" },
+	{ "addresses", set_addresses, "a number, 0 for no limit" },
 };
 
 int policy_set(struct policy *p, const char *key, const char *value, char why[WHY_SIZE])
@@ -222,7 +235,7 @@ int policy_apply(const struct policy *p, struct vio_switch_port *port)
 	VIO_OPTS(vio_switch_port_opts, o, .flags = p->flags, .vlan = p->vlan,
 		 .nvlans = p->some ? list_vlans(p, vlans) : 0, .vlans = vlans,
 		 .mirror = *p->mirror ? p->mirror : NULL, .packets = p->packets, .bytes = p->bytes,
-		 .storm = p->storm);
+		 .storm = p->storm, .addresses = p->addresses);
 
 	return vio_switch_port_set(port, &o);
 }
@@ -288,4 +301,8 @@ void policy_put_rest(const struct policy *p, FILE *to)
 	put_limit(to, &space, "packets", &p->packets);
 	put_limit(to, &space, "bytes", &p->bytes);
 	put_limit(to, &space, "storm", &p->storm);
+	if (p->addresses) {
+		put_word(to, &space, "addresses=");
+		fprintf(to, "%u", p->addresses);
+	}
 }

@@ -177,6 +177,8 @@ static void put_counters(struct table *t, const struct port *p)
 	table_number(t, c.port.flooded);
 	table_number(t, c.port.segmented);
 	table_number(t, c.port.summed);
+	table_number(t, c.port.addresses);
+	table_number(t, c.port.unlearnt);
 	table_number(t, drops(&c));
 	for (unsigned i = 0; i < VIO_SWITCH_DROP_N; i++)
 		table_number(t, c.port.dropped[i]);
@@ -195,6 +197,8 @@ static void show_counters(struct vswitch *s, FILE *to, bool json)
 		{ "FLOODED", COLUMN_NUMBER },
 		{ "SEGMENTED", COLUMN_NUMBER },
 		{ "SUMMED", COLUMN_NUMBER },
+		{ "ADDRESSES", COLUMN_NUMBER },
+		{ "UNLEARNT", COLUMN_NUMBER },
 		{ "DROPPED", COLUMN_NUMBER },
 	};
 	struct column columns[sizeof(shown) / sizeof(shown[0]) + VIO_SWITCH_DROP_N + VIO_NET_DROP_N];

@@ -22,6 +22,7 @@ struct policy {
 	uint64_t vlans[4096 / 64]; /* a bit each */
 	char mirror[NAME_SIZE];	   /* "": none */
 	struct vio_switch_limit packets, bytes, storm;
+	uint32_t addresses; /* 0: no limit */
 };
 
 /* A port as somebody described it. All texts are its own. */

@@ -54,6 +54,10 @@ struct vio_switch_port_opts {
 	/* What the port may send into the switch. */
 	struct vio_switch_limit packets, bytes;
 	struct vio_switch_limit storm;	/* packets of broadcast, multicast and unknown destination */
+	/* Addresses that it may have learnt; beyond them none is learnt, nor moves to it, until one has aged.
+	 * 0: as many as there is room for. */
+	uint32_t addresses;
+	uint32_t reserved;	/* 0 */
 };
 
 /* A name has 1 to 31 characters and no space. -EEXIST, -ENOSPC, -EINVAL. */
@@ -113,6 +117,8 @@ struct vio_switch_port_stats {
 	uint64_t flooded;			/* of sent: to more than one port */
 	uint64_t segmented, summed;		/* to it: made by software because it took no offload */
 	uint64_t dropped[VIO_SWITCH_DROP_N];	/* counted where the packet was sent, a copy of a flood where it was not received */
+	uint64_t unlearnt;	/* decisions on packets whose source was not learnt: too many, or no room */
+	uint64_t addresses;	/* that it has learnt now, or that have aged and not been removed yet */
 };
 /* Any thread. */
 VIO_API int vio_switch_port_stats(const struct vio_switch_port *p, struct vio_switch_port_stats *out);

@@ -5,6 +5,8 @@
 #define DECIDE_TPID 0x8100u
 #define DECIDE_TAGGED 0x1000u /* in a key's vlan, above the VLAN's number */
 
+_Static_assert(SW_PORTS == FDB_PORTS, "the addresses know all ports");
+
 /* Up to `want` bytes of the frame, read once: the sender may change it all the while. */
 static unsigned decide_read(const struct vio_req *r, uint8_t *to, unsigned want)
 {
@@ -133,9 +135,31 @@ static void decide_output(struct vio_switch *sw, const struct sw_frame *f, unsig
 	decide_mirror(sw, c, to);
 }
 
+/* Whoever comes by when it is time: an idle switch has nothing to forget, and no timer that wakes it. */
+static void decide_sweep(struct vio_switch *sw, uint64_t now)
+{
+	uint64_t due = VIO_LOAD(&sw->sweep_at);
+
+	if (now >= due && __atomic_compare_exchange_n(&sw->sweep_at, &due, now + sw->sweep_ns, false,
+						      __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		fdb_sweep(sw->fdb, now);
+}
+
+static void decide_learn(struct vio_switch *sw, const struct sw_frame *f, const struct sw_conf *c,
+			 uint64_t src, uint64_t now)
+{
+	enum fdb_learnt learnt;
+
+	decide_sweep(sw, now);
+	learnt = fdb_learn(sw->fdb, src, f->vlan, f->in, c->addresses, now);
+	if (learnt == FDB_LIMIT || learnt == FDB_FULL)
+		sw_count(&f->from->counts.unlearnt, 1);
+}
+
 void sw_decide(struct vio_switch *sw, const struct sw_frame *f, struct flow *to, uint64_t now)
 {
 	uint64_t dst = decide_mac(f->head.bytes), src = decide_mac(f->head.bytes + 6);
+	const struct sw_conf *c = sw_conf(f->from->port);
 	unsigned number = SW_FLOOD;
 
 	to->stripe[0] = fdb_stripe(sw->fdb, src, f->vlan);
@@ -143,8 +167,8 @@ void sw_decide(struct vio_switch *sw, const struct sw_frame *f, struct flow *to,
 	to->generation = sw_generation(sw, to->stripe);
 	to->decided_ns = now;
 	if (!(f->in_flags & VIO_SWITCH_NO_LEARN))
-		fdb_learn(sw->fdb, src, f->vlan, f->in, now);
-	decide_mirror(sw, sw_conf(f->from->port), to);
+		decide_learn(sw, f, c, src, now);
+	decide_mirror(sw, c, to);
 	if (!(f->head.bytes[0] & 1))
 		number = fdb_find(sw->fdb, dst, f->vlan, now);
 	if (decide_reserved(dst))

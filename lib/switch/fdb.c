@@ -64,9 +64,18 @@ unsigned fdb_find(const struct fdb *f, uint64_t mac, uint16_t vlan, uint64_t now
 	return at.port;
 }
 
+/* One more for the port, unless it has as many as it may. */
+static bool fdb_count(struct fdb *f, uint16_t port, uint32_t limit)
+{
+	if (__atomic_fetch_add(&f->learnt[port], 1, __ATOMIC_RELAXED) < limit)
+		return true;
+	fdb_uncount(f, port);
+	return false;
+}
+
 /* An address that is in the table was heard; false: its place changed meanwhile. */
 static bool fdb_hear(struct fdb *f, const struct fdb_path *p, const struct fdb_place *at, uint16_t port,
-		     uint32_t tick, enum fdb_learnt *out)
+		     uint32_t limit, uint32_t tick, enum fdb_learnt *out)
 {
 	bool aged = fdb_aged(f, at->heard, tick), moved = at->port != port;
 
@@ -76,8 +85,15 @@ static bool fdb_hear(struct fdb *f, const struct fdb_path *p, const struct fdb_p
 						     : FDB_SAME;
 	if (at->heard == FDB_FIXED_HEARD || (!moved && (int32_t)(tick - at->heard) <= 0))
 		return true;
-	if (!fdb_replace(f, at, at->key, port, tick))
+	if (moved && !fdb_count(f, port, limit)) {
+		*out = FDB_LIMIT;
+		return true;
+	}
+	if (!fdb_replace(f, at, at->key, port, tick)) {
+		if (moved)
+			fdb_uncount(f, port);
 		return false;
+	}
 	if (moved && !aged)
 		__atomic_fetch_add(&f->moved, 1, __ATOMIC_RELAXED);
 	if (moved || aged)
@@ -101,22 +117,28 @@ static bool fdb_enter(struct fdb *f, const struct fdb_path *p, uint16_t port, ui
 	return absent;
 }
 
-enum fdb_learnt fdb_learn(struct fdb *f, uint64_t mac, uint16_t vlan, uint16_t port, uint64_t now)
+enum fdb_learnt fdb_learn(struct fdb *f, uint64_t mac, uint16_t vlan, uint16_t port, uint32_t limit,
+			  uint64_t now)
 {
 	struct fdb_path p = fdb_path(f, fdb_key(mac, vlan));
 	uint32_t tick = fdb_tick(f, now);
 	enum fdb_learnt learnt;
 	struct fdb_place at;
-	bool done = false;
+	bool done = false, absent;
 
 	for (unsigned i = 0; i < FDB_TRIES; i++) {
 		if (VIO_LIKELY(fdb_look(f, &p, &at))) {
-			if (VIO_LIKELY(fdb_hear(f, &p, &at, port, tick, &learnt)))
+			if (VIO_LIKELY(fdb_hear(f, &p, &at, port, limit, tick, &learnt)))
 				return learnt;
 			continue;
 		}
 		VIO_STORE(&f->tick, tick);
-		if (fdb_enter(f, &p, port, tick, tick, &done))
+		if (!fdb_count(f, port, limit))
+			return FDB_LIMIT;
+		absent = fdb_enter(f, &p, port, tick, tick, &done);
+		if (!done)
+			fdb_uncount(f, port);
+		if (absent)
 			break;
 	}
 	if (done)
@@ -171,4 +193,9 @@ void fdb_counts(const struct fdb *f, struct fdb_counts *out)
 	out->known = VIO_LOAD(&f->known);
 	out->full = VIO_LOAD(&f->full);
 	out->moved = VIO_LOAD(&f->moved);
+}
+
+uint32_t fdb_count_port(const struct fdb *f, uint16_t port)
+{
+	return VIO_LOAD(&f->learnt[port]);
 }

@@ -11,7 +11,9 @@
 
 struct fdb;
 
+#define FDB_PORTS 4096u /* ports are lower */
 #define FDB_NONE 0xffffu
+#define FDB_NO_LIMIT UINT32_MAX
 #define FDB_CAPACITY_MAX (1u << 20)
 
 struct fdb_entry {
@@ -39,10 +41,13 @@ enum fdb_learnt {
 	FDB_MOVED, /* was elsewhere */
 	FDB_FULL,  /* no room: not learnt; its packets are flooded */
 	FDB_FIXED, /* static and elsewhere: not moved */
+	FDB_LIMIT, /* the port has as many as it may: not learnt, nor moved to it */
 };
 
-/* A source address was seen on a port. Cheap when FDB_SAME: a look, and one write a tick. */
-enum fdb_learnt fdb_learn(struct fdb *f, uint64_t mac, uint16_t vlan, uint16_t port, uint64_t now);
+/* A source address was seen on a port, which may have `limit` learnt ones. Cheap when FDB_SAME: a look, and
+ * one write a tick. */
+enum fdb_learnt fdb_learn(struct fdb *f, uint64_t mac, uint16_t vlan, uint16_t port, uint32_t limit,
+			  uint64_t now);
 
 /*
  * Static: never aged nor moved; takes a learnt one's place when there is no room. FDB_NONE as
@@ -53,9 +58,10 @@ int fdb_fix(struct fdb *f, uint64_t mac, uint16_t vlan, uint16_t port);
 /* Forgets a port's addresses, static ones too. */
 void fdb_forget_port(struct fdb *f, uint16_t port);
 
-/* Forgets what has aged, in the next part (a 64th) of the table; how many. For a timer: nothing
- * else tells, through the generations, that an address has become unknown. */
+/* Forgets what has aged in the next part of the table: up to 4,096 places. How many. Now and then: until then
+ * it takes up room, and counts for its port. */
 unsigned fdb_sweep(struct fdb *f, uint64_t now);
+unsigned fdb_sweep_parts(const struct fdb *f);
 
 /* Calls back for each address that is known; changes meanwhile may or may not show. */
 void fdb_each(const struct fdb *f, uint64_t now, void (*each)(void *ctx, const struct fdb_entry *e),
@@ -77,5 +83,7 @@ struct fdb_counts {
 	uint64_t moved;
 };
 void fdb_counts(const struct fdb *f, struct fdb_counts *out);
+/* A port's learnt addresses, aged ones included. */
+uint32_t fdb_count_port(const struct fdb *f, uint16_t port);
 
 #endif

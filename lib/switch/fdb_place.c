@@ -125,6 +125,16 @@ static void fdb_write(struct fdb_bucket *b, unsigned way, uint64_t key, uint16_t
 	VIO_STORE_RELEASE(&b->key[way], key);
 }
 
+/* A learnt address that has left its place, or its port, or is static now. */
+static void fdb_discount(struct fdb *f, const struct fdb_place *at, uint64_t key, uint16_t port,
+			 uint32_t heard)
+{
+	bool stays = at->key == key && at->port == port && heard != FDB_FIXED_HEARD;
+
+	if (at->key && at->heard != FDB_FIXED_HEARD && !stays)
+		fdb_uncount(f, at->port);
+}
+
 bool fdb_replace(struct fdb *f, const struct fdb_place *at, uint64_t key, uint16_t port, uint32_t heard)
 {
 	struct fdb_bucket *b = at->bucket;
@@ -136,8 +146,11 @@ bool fdb_replace(struct fdb *f, const struct fdb_place *at, uint64_t key, uint16
 	if (same)
 		fdb_write(b, way, key, port, heard);
 	fdb_turn_end(b);
-	if (!same || at->key == key)
-		return same;
+	if (!same)
+		return false;
+	fdb_discount(f, at, key, port, heard);
+	if (at->key == key)
+		return true;
 	if (at->key)
 		fdb_gone(f, at->key, b);
 	if (!key)

@@ -46,6 +46,7 @@ struct fdb {
 	uint32_t known __attribute__((aligned(VIO_CACHELINE)));
 	uint32_t tick; /* the latest that a writer saw: fdb_fix has no clock */
 	uint64_t full, moved;
+	uint32_t learnt[FDB_PORTS]; /* addresses of each port */
 };
 
 /* An address's buckets: home + i * step, all different since step is odd and their number a power of two. */
@@ -103,14 +104,21 @@ VIO_INLINE void fdb_changed(struct fdb *f, const struct fdb_path *p)
 	__atomic_fetch_add(&f->generations[p->stripe], 1, __ATOMIC_RELEASE);
 }
 
+/* A port has a learnt address less. */
+VIO_INLINE void fdb_uncount(struct fdb *f, uint16_t port)
+{
+	__atomic_fetch_sub(&f->learnt[port], 1, __ATOMIC_RELAXED);
+}
+
 /* fdb_place.c */
 void fdb_home_lock(struct fdb_bucket *b);
 void fdb_home_unlock(struct fdb_bucket *b);
 bool fdb_look(const struct fdb *f, const struct fdb_path *p, struct fdb_place *at);
 /* One place as it was at one time; false: it was free. */
 bool fdb_read(struct fdb_bucket *b, unsigned way, struct fdb_place *at);
-/* Makes the place another address's, or free (key 0); false: it had changed, nothing was done. Of an address
- * that stays the caller knows whether it has changed. */
+/* Makes the place another address's, or free (key 0); false: it had changed, nothing was done. What leaves no
+ * longer counts; what comes the caller has counted. Of an address that stays the caller knows whether it
+ * has changed. */
 bool fdb_replace(struct fdb *f, const struct fdb_place *at, uint64_t key, uint16_t port, uint32_t heard);
 /* Puts an absent address in; its home is locked. A fixed one may take any learnt one's place. */
 bool fdb_insert(struct fdb *f, const struct fdb_path *p, uint16_t port, uint32_t heard, uint32_t tick);

@@ -2,7 +2,7 @@
 /* What goes through the whole table, or a part of it. */
 #include "switch/fdb_table.h"
 
-#define FDB_SWEEP_PARTS 64u
+#define FDB_SWEEP 1024u /* buckets, a power of two: some microseconds */
 
 /* Again if the address was heard meanwhile, but not as often as it is heard. */
 static void fdb_forget_at(struct fdb *f, struct fdb_bucket *b, unsigned way, uint16_t port)
@@ -21,9 +21,14 @@ void fdb_forget_port(struct fdb *f, uint16_t port)
 		fdb_forget_at(f, &f->buckets[i / FDB_WAYS], i % FDB_WAYS, port);
 }
 
+unsigned fdb_sweep_parts(const struct fdb *f)
+{
+	return VIO_MAX((f->mask + 1) / FDB_SWEEP, 1u);
+}
+
 unsigned fdb_sweep(struct fdb *f, uint64_t now)
 {
-	uint32_t n = VIO_MAX((f->mask + 1) / FDB_SWEEP_PARTS, 1u);
+	uint32_t n = VIO_MIN(f->mask + 1, FDB_SWEEP);
 	uint32_t first = __atomic_fetch_add(&f->sweep_at, n, __ATOMIC_RELAXED), tick = fdb_tick(f, now);
 	unsigned forgotten = 0;
 	struct fdb_place at;

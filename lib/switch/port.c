@@ -77,6 +77,7 @@ int sw_port_set(struct vio_switch_port *p, const struct vio_switch_port_opts *op
 	}
 	c->flags = o.flags;
 	c->vlan = o.vlan ? o.vlan : 1;
+	c->addresses = o.addresses ? o.addresses : FDB_NO_LIMIT;
 	c->limited = o.packets.rate || o.bytes.rate;
 	port_vlans(c, &o);
 	port_limits(p, &o);
@@ -182,13 +183,15 @@ int vio_switch_port_stats(const struct vio_switch_port *p, struct vio_switch_por
 	struct sw_counts sum = { 0 };
 	struct vio_switch_port_stats s = { .sz = sizeof(s) };
 
-	_Static_assert(sizeof(s) == sizeof(s.sz) + sizeof(sum), "one is a size and the other");
+	_Static_assert(offsetof(struct vio_switch_port_stats, addresses) == sizeof(s.sz) + sizeof(sum),
+		       "one is a size, the other, and what is no counter");
 	pthread_mutex_lock(&p->sw->lock);
 	port_add(&sum, &p->past);
 	for (const struct sw_lane *l = p->lanes; l; l = l->next)
 		port_add(&sum, &l->counts);
 	pthread_mutex_unlock(&p->sw->lock);
 	memcpy(&s.sent, &sum, sizeof(sum));
+	s.addresses = fdb_count_port(p->sw->fdb, p->number);
 	vio__out(out, &s, sizeof(s));
 	return 0;
 }

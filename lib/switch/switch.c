@@ -44,6 +44,7 @@ int vio_switch_new(struct vio_switch **out, const struct vio_switch_opts *opts)
 	sw->capacity = o.ports;
 	sw->flows = o.flows;
 	sw->refresh_ns = VIO_MIN(o.age_ns / 4 + 1, SWITCH_SECOND);
+	sw->sweep_ns = o.age_ns / 8 / fdb_sweep_parts(sw->fdb) + 1;
 	*out = sw;
 	return 0;
 }

@@ -38,6 +38,7 @@ enum { SW_DELIVERED = -1, SW_AWAY = -2 /* on another thread now */ };
 struct sw_counts {
 	uint64_t sent, sent_bytes, delivered, delivered_bytes, flooded, segmented, summed;
 	uint64_t dropped[VIO_SWITCH_DROP_N];
+	uint64_t unlearnt;
 };
 
 VIO_INLINE void sw_count(uint64_t *c, uint64_t n)
@@ -49,8 +50,9 @@ VIO_INLINE void sw_count(uint64_t *c, uint64_t n)
 struct sw_conf {
 	uint32_t flags;
 	uint32_t mirror_serial;
-	bool limited;	 /* by packets or bytes */
-	uint16_t mirror; /* a port's number, or SW_FLOOD: none */
+	uint32_t addresses; /* that it may have learnt, or FDB_NO_LIMIT */
+	bool limited;	    /* by packets or bytes */
+	uint16_t mirror;    /* a port's number, or SW_FLOOD: none */
 	uint16_t vlan;
 	uint64_t vlans[4096 / 64]; /* that it carries with a tag */
 };
@@ -86,6 +88,8 @@ struct vio_switch {
 	uint32_t flows;
 	uint32_t mirrors;	   /* ports that have one */
 	uint64_t refresh_ns;	   /* a decision is made again after so long: addresses age */
+	uint64_t sweep_ns;	   /* between parts of fdb that are rid of aged ones */
+	uint64_t sweep_at;	   /* the next one's time */
 	struct sw_attach *leaving; /* detached, but their backends have not given all back */
 	struct sw_thread *thread[SW_THREADS];
 	struct vio_switch_port *port[];
