@@ -65,11 +65,11 @@ unsigned fdb_find(const struct fdb *f, uint64_t mac, uint16_t vlan, uint64_t now
 }
 
 /* One more for the port, unless it has as many as it may. */
-static bool fdb_count(struct fdb *f, uint16_t port, uint32_t limit)
+static bool fdb_count(struct fdb *f, uint16_t port, uint32_t heard, uint32_t limit)
 {
-	if (__atomic_fetch_add(&f->learnt[port], 1, __ATOMIC_RELAXED) < limit)
+	if (__atomic_fetch_add(fdb_counter(f, port, heard), 1, __ATOMIC_RELAXED) < limit)
 		return true;
-	fdb_uncount(f, port);
+	fdb_uncount(f, port, heard);
 	return false;
 }
 
@@ -85,13 +85,13 @@ static bool fdb_hear(struct fdb *f, const struct fdb_path *p, const struct fdb_p
 						     : FDB_SAME;
 	if (at->heard == FDB_FIXED_HEARD || (!moved && (int32_t)(tick - at->heard) <= 0))
 		return true;
-	if (moved && !fdb_count(f, port, limit)) {
+	if (moved && !fdb_count(f, port, tick, limit)) {
 		*out = FDB_LIMIT;
 		return true;
 	}
 	if (!fdb_replace(f, at, at->key, port, tick)) {
 		if (moved)
-			fdb_uncount(f, port);
+			fdb_uncount(f, port, tick);
 		return false;
 	}
 	if (moved && !aged)
@@ -133,11 +133,11 @@ enum fdb_learnt fdb_learn(struct fdb *f, uint64_t mac, uint16_t vlan, uint16_t p
 			continue;
 		}
 		VIO_STORE(&f->tick, tick);
-		if (!fdb_count(f, port, limit))
+		if (!fdb_count(f, port, tick, limit))
 			return FDB_LIMIT;
 		absent = fdb_enter(f, &p, port, tick, tick, &done);
 		if (!done)
-			fdb_uncount(f, port);
+			fdb_uncount(f, port, tick);
 		if (absent)
 			break;
 	}
@@ -157,23 +157,38 @@ static int fdb_forget(struct fdb *f, const struct fdb_path *p)
 	return vio__fail(ENOENT, "switch: no such address");
 }
 
+/* An address that is in the table becomes static, if its place has not changed meanwhile. */
+static bool fdb_fix_known(struct fdb *f, const struct fdb_path *p, const struct fdb_place *at, uint16_t port)
+{
+	if (at->heard == FDB_FIXED_HEARD && at->port == port)
+		return true;
+	fdb_count(f, port, FDB_FIXED_HEARD, FDB_NO_LIMIT);
+	if (fdb_replace(f, at, p->key, port, FDB_FIXED_HEARD)) {
+		fdb_changed(f, p);
+		return true;
+	}
+	fdb_uncount(f, port, FDB_FIXED_HEARD);
+	return false;
+}
+
 int fdb_fix(struct fdb *f, uint64_t mac, uint16_t vlan, uint16_t port)
 {
 	struct fdb_path p = fdb_path(f, fdb_key(mac, vlan));
+	bool done = false, absent = false;
 	struct fdb_place at;
-	bool done = false;
 
 	if (port == FDB_NONE)
 		return fdb_forget(f, &p);
-	for (unsigned i = 0; i < FDB_TRIES; i++) {
+	for (unsigned i = 0; i < FDB_TRIES && !absent; i++) {
 		if (fdb_look(f, &p, &at)) {
-			if (!fdb_replace(f, &at, p.key, port, FDB_FIXED_HEARD))
-				continue;
-			fdb_changed(f, &p);
-			return 0;
+			if (fdb_fix_known(f, &p, &at, port))
+				return 0;
+			continue;
 		}
-		if (fdb_enter(f, &p, port, FDB_FIXED_HEARD, VIO_LOAD(&f->tick), &done))
-			break;
+		fdb_count(f, port, FDB_FIXED_HEARD, FDB_NO_LIMIT);
+		absent = fdb_enter(f, &p, port, FDB_FIXED_HEARD, VIO_LOAD(&f->tick), &done);
+		if (!done)
+			fdb_uncount(f, port, FDB_FIXED_HEARD);
 	}
 	return done ? 0 : vio__fail(ENOSPC, "switch: no room for a static address beside the others");
 }
@@ -197,5 +212,5 @@ void fdb_counts(const struct fdb *f, struct fdb_counts *out)
 
 uint32_t fdb_count_port(const struct fdb *f, uint16_t port)
 {
-	return VIO_LOAD(&f->learnt[port]);
+	return VIO_LOAD(&f->port[port].learnt);
 }

@@ -125,14 +125,14 @@ static void fdb_write(struct fdb_bucket *b, unsigned way, uint64_t key, uint16_t
 	VIO_STORE_RELEASE(&b->key[way], key);
 }
 
-/* A learnt address that has left its place, or its port, or is static now. */
+/* An address that has left its place or its port, or is fixed or no longer fixed. */
 static void fdb_discount(struct fdb *f, const struct fdb_place *at, uint64_t key, uint16_t port,
 			 uint32_t heard)
 {
-	bool stays = at->key == key && at->port == port && heard != FDB_FIXED_HEARD;
+	bool stays = at->key == key && fdb_counter(f, at->port, at->heard) == fdb_counter(f, port, heard);
 
-	if (at->key && at->heard != FDB_FIXED_HEARD && !stays)
-		fdb_uncount(f, at->port);
+	if (at->key && !stays)
+		fdb_uncount(f, at->port, at->heard);
 }
 
 bool fdb_replace(struct fdb *f, const struct fdb_place *at, uint64_t key, uint16_t port, uint32_t heard)

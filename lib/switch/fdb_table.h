@@ -46,7 +46,9 @@ struct fdb {
 	uint32_t known __attribute__((aligned(VIO_CACHELINE)));
 	uint32_t tick; /* the latest that a writer saw: fdb_fix has no clock */
 	uint64_t full, moved;
-	uint32_t learnt[FDB_PORTS]; /* addresses of each port */
+	struct {
+		uint32_t learnt, fixed;
+	} port[FDB_PORTS]; /* addresses of each */
 };
 
 /* An address's buckets: home + i * step, all different since step is odd and their number a power of two. */
@@ -104,10 +106,15 @@ VIO_INLINE void fdb_changed(struct fdb *f, const struct fdb_path *p)
 	__atomic_fetch_add(&f->generations[p->stripe], 1, __ATOMIC_RELEASE);
 }
 
-/* A port has a learnt address less. */
-VIO_INLINE void fdb_uncount(struct fdb *f, uint16_t port)
+/* A port's addresses that were heard, or that are fixed. */
+VIO_INLINE uint32_t *fdb_counter(struct fdb *f, uint16_t port, uint32_t heard)
 {
-	__atomic_fetch_sub(&f->learnt[port], 1, __ATOMIC_RELAXED);
+	return heard == FDB_FIXED_HEARD ? &f->port[port].fixed : &f->port[port].learnt;
+}
+
+VIO_INLINE void fdb_uncount(struct fdb *f, uint16_t port, uint32_t heard)
+{
+	__atomic_fetch_sub(fdb_counter(f, port, heard), 1, __ATOMIC_RELAXED);
 }
 
 /* fdb_place.c */

@@ -17,7 +17,9 @@ static void fdb_forget_at(struct fdb *f, struct fdb_bucket *b, unsigned way, uin
 
 void fdb_forget_port(struct fdb *f, uint16_t port)
 {
-	for (uint64_t i = 0; i < ((uint64_t)f->mask + 1) * FDB_WAYS; i++)
+	uint64_t n = ((uint64_t)f->mask + 1) * FDB_WAYS;
+
+	for (uint64_t i = 0; i < n && (VIO_LOAD(&f->port[port].learnt) | VIO_LOAD(&f->port[port].fixed)); i++)
 		fdb_forget_at(f, &f->buckets[i / FDB_WAYS], i % FDB_WAYS, port);
 }
 

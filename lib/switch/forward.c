@@ -108,11 +108,12 @@ static void forward_flood_port(struct sw_thread *t, struct sw_frame *f, struct v
 /* Mirrors of a flood's receivers are served by its sender, whose the parcels are. */
 static void forward_flood_mirrors(struct sw_thread *t, struct sw_frame *f)
 {
-	struct vio_switch *sw = t->sw;
+	struct vio_switch_port *p;
+	unsigned at = 0;
 	struct sw_head h;
 
-	for (unsigned i = 0, high = VIO_LOAD(&sw->high); i < high; i++) {
-		struct vio_switch_port *p = sw_port(sw, i), *mirror = p ? sw_mirror(sw, sw_conf(p)) : NULL;
+	while ((p = sw_member(t->sw, f->vlan, &at))) {
+		struct vio_switch_port *mirror = sw_mirror(t->sw, sw_conf(p));
 
 		if (!mirror || !sw_floods_to(f, p, sw_conf(p)))
 			continue;
@@ -124,16 +125,16 @@ static void forward_flood_mirrors(struct sw_thread *t, struct sw_frame *f)
 static int forward_flood(struct sw_thread *t, struct sw_frame *f, uint64_t now)
 {
 	struct vio_switch *sw = t->sw;
-	unsigned ports = 0;
+	struct vio_switch_port *p;
+	unsigned ports = 0, at = 0;
 	uint64_t others = 0;
 
 	if (!bucket_take(&f->from->port->storm, 1, now))
 		return VIO_SWITCH_DROP_STORM;
-	for (unsigned i = 0, high = VIO_LOAD(&sw->high); i < high; i++) {
-		struct vio_switch_port *p = sw_port(sw, i);
-		const struct sw_conf *c = p ? sw_conf(p) : NULL;
+	while ((p = sw_member(sw, f->vlan, &at))) {
+		const struct sw_conf *c = sw_conf(p);
 
-		if (!p || !sw_floods_to(f, p, c))
+		if (!sw_floods_to(f, p, c))
 			continue;
 		ports++;
 		forward_flood_port(t, f, p, c, &others);
@@ -243,12 +244,13 @@ int sw_forward(struct sw_thread *t, struct sw_frame *f, uint64_t now)
 /* All ports that this thread receives for. */
 static void forward_arrive_flood(struct sw_thread *t, struct sw_frame *f)
 {
+	struct vio_switch_port *p;
+	unsigned at = 0;
 	struct sw_head h;
 
-	for (unsigned i = 0, high = VIO_LOAD(&t->sw->high); i < high; i++) {
-		struct vio_switch_port *p = sw_port(t->sw, i);
-		const struct sw_conf *c = p ? sw_conf(p) : NULL;
-		struct sw_lane *lane = p && sw_floods_to(f, p, c) ? forward_pick(p, f) : NULL;
+	while ((p = sw_member(t->sw, f->vlan, &at))) {
+		const struct sw_conf *c = sw_conf(p);
+		struct sw_lane *lane = sw_floods_to(f, p, c) ? forward_pick(p, f) : NULL;
 
 		if (!lane || lane->thread != t)
 			continue;

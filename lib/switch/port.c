@@ -27,11 +27,30 @@ static int port_check(const struct vio_switch_port_opts *o)
 
 static void port_vlans(struct sw_conf *c, const struct vio_switch_port_opts *o)
 {
+	c->vlan = o->vlan ? o->vlan : 1;
 	if (o->nvlans)
 		for (unsigned i = 0; i < o->nvlans; i++)
 			c->vlans[o->vlans[i] / 64] |= 1ull << o->vlans[i] % 64;
 	else if (o->flags & VIO_SWITCH_TRUNK)
 		memset(c->vlans, 0xff, sizeof(c->vlans));
+	c->vlans[c->vlan / 64] |= 1ull << c->vlan % 64;
+}
+
+/* In place: a set has no more to it than its bits, each of which is one port's. */
+void sw_members_set(struct vio_switch_port *p, const struct sw_conf *from, const struct sw_conf *to)
+{
+	uint64_t *word = p->sw->members + p->number / 64;
+
+	for (unsigned i = 0; i < SW_VLANS / 64; i++) {
+		uint64_t change = (from ? from->vlans[i] : 0) ^ (to ? to->vlans[i] : 0);
+
+		for (; change; change &= change - 1) {
+			size_t vlan = i * 64 + (unsigned)__builtin_ctzll(change);
+			uint64_t *at = word + vlan * p->sw->words;
+
+			VIO_STORE(at, *at ^ 1ull << p->number % 64);
+		}
+	}
 }
 
 static int port_mirror(struct sw_conf *c, const struct vio_switch_port *p, const char *name)
@@ -76,13 +95,13 @@ int sw_port_set(struct vio_switch_port *p, const struct vio_switch_port_opts *op
 		return rc;
 	}
 	c->flags = o.flags;
-	c->vlan = o.vlan ? o.vlan : 1;
 	c->addresses = o.addresses ? o.addresses : FDB_NO_LIMIT;
 	c->limited = o.packets.rate || o.bytes.rate;
 	port_vlans(c, &o);
 	port_limits(p, &o);
 	sw_mirrors_add(p->sw, (c->mirror != SW_FLOOD) - (old && old->mirror != SW_FLOOD));
 	VIO_STORE_RELEASE(&p->conf, c);
+	sw_members_set(p, old, c);
 	sw_changed(p->sw);
 	free(old);
 	return 0;

@@ -18,6 +18,18 @@ static int switch_range(const char *what, uint32_t *v, uint32_t preset, uint32_t
 	return 0;
 }
 
+static int switch_tables(struct vio_switch *sw, const struct vio_switch_opts *o)
+{
+	int rc = fdb_new(&sw->fdb, o->addresses, o->age_ns);
+
+	if (rc)
+		return rc;
+	sw->heard = fdb_generations(sw->fdb);
+	sw->words = (o->ports + 63) / 64;
+	sw->members = calloc(SW_VLANS, sw->words * sizeof(*sw->members));
+	return sw->members ? 0 : vio__fail(ENOMEM, "switch: out of memory for its VLANs");
+}
+
 int vio_switch_new(struct vio_switch **out, const struct vio_switch_opts *opts)
 {
 	struct vio_switch_opts o;
@@ -34,13 +46,13 @@ int vio_switch_new(struct vio_switch **out, const struct vio_switch_opts *opts)
 	sw = calloc(1, sizeof(*sw) + o.ports * sizeof(sw->port[0]));
 	if (!sw)
 		return vio__fail(ENOMEM, "switch: out of memory");
-	rc = fdb_new(&sw->fdb, o.addresses, o.age_ns);
+	rc = switch_tables(sw, &o);
 	if (rc) {
+		fdb_free(sw->fdb);
 		free(sw);
 		return rc;
 	}
 	pthread_mutex_init(&sw->lock, NULL);
-	sw->heard = fdb_generations(sw->fdb);
 	sw->capacity = o.ports;
 	sw->flows = o.flows;
 	sw->refresh_ns = VIO_MIN(o.age_ns / 4 + 1, SWITCH_SECOND);
@@ -57,6 +69,7 @@ void vio_switch_free(struct vio_switch *sw)
 	for (unsigned i = 0; i < SW_THREADS; i++)
 		sw_thread_free(sw->thread[i]);
 	fdb_free(sw->fdb);
+	free(sw->members);
 	pthread_mutex_destroy(&sw->lock);
 	free(sw);
 }
@@ -182,6 +195,7 @@ void vio_switch_port_free(struct vio_switch_port *p)
 	while (sw->high && !sw->port[sw->high - 1])
 		VIO_STORE(&sw->high, sw->high - 1);
 	sw_mirrors_add(sw, -(p->conf->mirror != SW_FLOOD));
+	sw_members_set(p, p->conf, NULL);
 	sw_changed(sw);
 	fdb_forget_port(sw->fdb, p->number);
 	pthread_mutex_unlock(&sw->lock);

@@ -25,6 +25,7 @@
 
 #define SW_NAME 32u
 #define SW_PORTS 4096u
+#define SW_VLANS 4096u
 #define SW_THREADS 64u
 #define SW_LANE 1024u	 /* requests that a lane holds; a power of two */
 #define SW_RING 512u	 /* SENDs on their way from one thread to another; a power of two */
@@ -54,7 +55,7 @@ struct sw_conf {
 	bool limited;	    /* by packets or bytes */
 	uint16_t mirror;    /* a port's number, or SW_FLOOD: none */
 	uint16_t vlan;
-	uint64_t vlans[4096 / 64]; /* that it carries with a tag */
+	uint64_t vlans[SW_VLANS / 64]; /* that it carries, as bits: `vlan` without a tag */
 };
 
 /* The lanes that receive for a port, of any thread. */
@@ -87,6 +88,8 @@ struct vio_switch {
 	uint32_t serial;
 	uint32_t flows;
 	uint32_t mirrors;	   /* ports that have one */
+	uint64_t *members;	   /* for each VLAN the ports that carry it, as bits */
+	uint32_t words;		   /* of such a set */
 	uint64_t refresh_ns;	   /* a decision is made again after so long: addresses age */
 	uint64_t sweep_ns;	   /* between parts of fdb that are rid of aged ones */
 	uint64_t sweep_at;	   /* the next one's time */
@@ -158,6 +161,31 @@ VIO_INLINE const struct sw_conf *sw_conf(const struct vio_switch_port *p)
 	return VIO_LOAD_ACQUIRE(&p->conf);
 }
 
+/*
+ * The next port at or after *at that carries this VLAN, NULL: none. A set is no snapshot: whoever has just
+ * left may still be in it, so its options count.
+ */
+VIO_INLINE struct vio_switch_port *sw_member(const struct vio_switch *sw, uint16_t vlan, unsigned *at)
+{
+	const uint64_t *set = sw->members + (size_t)vlan * sw->words;
+	unsigned high = VIO_LOAD(&sw->high);
+
+	while (*at < high) {
+		uint64_t rest = VIO_LOAD(&set[*at / 64]) >> *at % 64;
+		struct vio_switch_port *p;
+
+		if (!rest) {
+			*at = (*at | 63) + 1;
+			continue;
+		}
+		*at += (unsigned)__builtin_ctzll(rest);
+		p = sw_port(sw, (*at)++);
+		if (p)
+			return p;
+	}
+	return NULL;
+}
+
 /* NULL: none, or it has gone. */
 VIO_INLINE struct vio_switch_port *sw_mirror(const struct vio_switch *sw, const struct sw_conf *c)
 {
@@ -168,7 +196,7 @@ VIO_INLINE struct vio_switch_port *sw_mirror(const struct vio_switch *sw, const 
 
 VIO_INLINE bool sw_carries(const struct sw_conf *c, uint16_t vlan)
 {
-	return c->vlan == vlan || ((c->flags & VIO_SWITCH_TRUNK) && (c->vlans[vlan / 64] >> vlan % 64 & 1));
+	return c->vlans[vlan / 64] >> vlan % 64 & 1;
 }
 
 /* Of what decisions for these two addresses are made from: none of the three ever goes back, so their sum
@@ -186,6 +214,8 @@ void sw_sync(struct vio_switch *sw);
 /* The rest of these under the lock. */
 struct vio_switch_port *sw_find(struct vio_switch *sw, const char *name);
 void sw_mirrors_add(struct vio_switch *sw, int n);
+/* From the VLANs of the options `from` to those of `to`; NULL: none. */
+void sw_members_set(struct vio_switch_port *p, const struct sw_conf *from, const struct sw_conf *to);
 int sw_port_set(struct vio_switch_port *p, const struct vio_switch_port_opts *opts);
 int sw_port_add_lane(struct vio_switch_port *p, struct sw_lane *lane);
 void sw_port_del_lane(struct vio_switch_port *p, struct sw_lane *lane);
