@@ -80,6 +80,8 @@ static void side_options(struct input *in, struct vio_switch_port_opts *o, uint1
 	if (kind & 0x80)
 		o->packets = o->storm = (struct vio_switch_limit){ 1, 4 };
 	o->addresses = vlans[0] / 16 % 4;
+	if (vlans[0] & 0x80)
+		o->group = names[vlans[0] % 2];
 }
 
 static void side_new(struct input *in, struct side *s)
@@ -186,6 +188,19 @@ static void side_send(struct input *in, struct side *s)
 	req_end(s->sends, r);
 }
 
+/* The first ports' names serve groups, too. */
+static void group_turn(const uint8_t mac[6])
+{
+	VIO_OPTS(vio_switch_limits, l, .packets = { mac[1], mac[2] }, .bytes = { mac[3] * 1000u, mac[4] },
+		 .storm = { mac[5], 0 });
+	const char *name = names[mac[1] % 2];
+
+	if (mac[0] & 2)
+		vio_switch_group_del(sw, name);
+	else
+		CHECK(!vio_switch_group_set(sw, name, &l));
+}
+
 static void side_address(struct input *in, struct side *s)
 {
 	uint8_t mac[6];
@@ -193,6 +208,8 @@ static void side_address(struct input *in, struct side *s)
 	for (unsigned i = 0; i < 6; i++)
 		mac[i] = (uint8_t)input_uint(in, 1);
 	vio_switch_address_set(sw, mac, (uint16_t)input_uint(in, 1), s->port);
+	if (mac[0] & 1)
+		group_turn(mac);
 }
 
 static void side_set(struct input *in, struct side *s)

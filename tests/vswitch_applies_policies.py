@@ -7,7 +7,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(__file__) + "/python")
 from serving import Scratch, check
-from switching import BROADCAST, Guest, Switch, ctl, rows
+from switching import BROADCAST, Guest, Switch, ctl, ctl_refused, rows
 
 count = 0
 
@@ -102,6 +102,25 @@ with Scratch(), Switch("--port", "vhost-user:a.sock", "--port", "vhost-user:b.so
     while b.receive(0):
         pass
     reaches(a, [b], [c], to=b.mac)
+
+    ctl("group", "set", "tenant", "packets=1/1")
+    for port in "a", "b":
+        ctl("set", port, "group=tenant")
+    group = rows("groups", "group")["tenant"]
+    check((group["limits"], group["ports"]) == ("packets=1/1", "a b"), f"a group is shown: {group}")
+    before = dropped("b", "limit")
+    for _ in range(25):
+        sends(a, to=b.mac)
+        sends(b, to=a.mac)
+    check(dropped("a", "limit") >= 60 and dropped("b", "limit") - before >= 20, f"both are held: {rows('stats', 'port')}")
+    ctl_refused("group", "del", "tenant", names=["tenant", "2"])
+    ctl("group", "set", "tenant", "packets=0")
+    while a.receive(0) or b.receive(0):
+        pass
+    reaches(a, [b], [c], to=b.mac)
+    for port in "a", "b":
+        ctl("set", port, "group=")
+    ctl("group", "del", "tenant")
 
     ctl("set", "a", "storm=1/1")
     for _ in range(50):

@@ -48,6 +48,13 @@ REFUSED = [
     (["address", "add", MAC + ":02", "1", "a"], [MAC + ":02"]),
     (["address", "add", MAC, "1", "zzz"], ["zzz"]),
     (["address", "rub", MAC, "1"], ["address del"]),
+    (["set", "a", "group=zzz"], ["zzz"]),
+    (["set", "a", "addresses=many"], ["addresses=many"]),
+    (["group", "set", "g"], ["KEY=VALUE"]),
+    (["group", "set", "g", "vlan=1"], ["vlan", "packets="]),
+    (["group", "set", "g", "packets=fast"], ["packets=fast"]),
+    (["group", "set", "a g", "packets=1"], ["packets"]),
+    (["group", "del", "zzz"], ["zzz"]),
 ]
 
 

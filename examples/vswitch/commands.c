@@ -18,7 +18,10 @@ const char commands_help[] =
 	"  set NAME KEY=VALUE...       changes a port while packets pass\n"
 	"  link NAME up|down           puts a port's cable in or pulls it out\n"
 	"  address add MAC VLAN NAME   a static address: never aged, never moved\n"
-	"  address del MAC VLAN        takes it back\n";
+	"  address del MAC VLAN        takes it back\n"
+	"  groups                      limits that ports share, and whose they are\n"
+	"  group set NAME KEY=VALUE... packets, bytes, storm: makes a group, or changes it\n"
+	"  group del NAME              when no port is in it\n";
 
 /* A command being run. */
 struct run {
@@ -59,6 +62,22 @@ static enum answer run_stats(struct run *r)
 {
 	show_stats(r->s, r->to, r->json);
 	return ANSWER_DONE;
+}
+
+static enum answer run_groups(struct run *r)
+{
+	show_groups(r->s, r->to, r->json);
+	return ANSWER_DONE;
+}
+
+static enum answer run_group(struct run *r)
+{
+	if (!strcmp(r->word[0], "set") && r->words > 2)
+		return answer(group_set(r->s, r->word[1], r->word + 2, r->words - 2, r->why));
+	if (!strcmp(r->word[0], "del") && r->words == 2)
+		return answer(group_del(r->s, r->word[1], r->why));
+	refuse(r->why, "expected: group set NAME KEY=VALUE..., or group del NAME");
+	return ANSWER_REFUSED;
 }
 
 static enum answer run_add(struct run *r)
@@ -192,6 +211,8 @@ static const struct command {
 	{ "set", run_set, 2, MAX_WORDS, "set NAME KEY=VALUE..." },
 	{ "link", run_link, 2, 2, "link NAME up|down" },
 	{ "address", run_address, 3, 4, "address add MAC VLAN NAME, or address del MAC VLAN" },
+	{ "groups", run_groups, 0, 0, "groups" },
+	{ "group", run_group, 2, MAX_WORDS, "group set NAME KEY=VALUE..., or group del NAME" },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

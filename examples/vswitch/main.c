@@ -161,6 +161,8 @@ static int open_ways_in(struct vswitch *s)
 {
 	char why[WHY_SIZE];
 
+	if (groups_open(s, why))
+		return complain("--group", why);
 	if (ports_open(s, why))
 		return complain("--port", why);
 	if (s->o.control && control_open(s, why))

@@ -58,6 +58,17 @@ static int set_port(const struct option *o, const char *value, struct options *t
 	return 0;
 }
 
+static int set_group(const struct option *o, const char *value, struct options *to)
+{
+	const char **more = realloc(to->groups, (to->ngroups + 1) * sizeof(*more));
+
+	if (!more)
+		return unexpected(o, value, "enough memory");
+	to->groups = more;
+	to->groups[to->ngroups++] = value;
+	return 0;
+}
+
 /* The place of the value among three words, or -1. */
 static int choose(const struct option *o, const char *value, const char *const words[3], const char *expected)
 {
@@ -105,6 +116,8 @@ static int set_help(const struct option *o, const char *value, struct options *t
 #define NUMBER(field, from, to) set_number, offsetof(struct options, field), from, to
 static const struct option options[] = {
 	{ "port", "PORT", "a port of the switch, see below; as often as there are ports", .set = set_port },
+	{ "group", "GROUP", "limits that ports share: NAME,packets=1M,bytes=125M,storm=1K",
+	  .set = set_group },
 	{ "control", "SOCKET", "where 'vswitch ctl' reaches this switch (none)", .set = set_control },
 	{ "control-timeout", "SECONDS", "silence after which one of its clients is dropped (10)",
 	  NUMBER(control_timeout, 1, 3600) },
@@ -248,4 +261,5 @@ void options_free(struct options *o)
 	for (unsigned i = 0; i < o->nports; i++)
 		spec_free(&o->ports[i]);
 	free(o->ports);
+	free(o->groups);
 }

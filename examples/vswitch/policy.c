@@ -20,7 +20,8 @@ const char policy_help[] =
 	"  packets=RATE[/BURST]  what it may send in a second; K, M and G are thousands; 0: no limit\n"
 	"  bytes=RATE[/BURST]    the same in bytes\n"
 	"  storm=RATE[/BURST]    the same in packets to more than one port\n"
-	"  addresses=N           it may have learnt so many; 0: no limit (0)\n";
+	"  addresses=N           it may have learnt so many; 0: no limit (0)\n"
+	"  group=NAME            a group whose limits it shares, beside its own; empty: none\n";
 
 void policy_init(struct policy *p)
 {
@@ -188,6 +189,14 @@ static int set_addresses(struct policy *p, const char *value)
 	return 0;
 }
 
+static int set_group(struct policy *p, const char *value)
+{
+	if (*value && !name_is_good(value))
+		return -1;
+	snprintf(p->group, sizeof(p->group), "%s", value);
+	return 0;
+}
+
 static const struct {
 	const char *key;
 	int (*set)(struct policy *p, const char *value);
@@ -204,6 +213,7 @@ static const struct {
 	{ "bytes", set_bytes, "a rate, or a rate and a burst such as 125M/1M" },
 	{ "storm", set_storm, "a rate, or a rate and a burst such as 1K/100" },
 	{ "addresses", set_addresses, "a number, 0 for no limit" },
+	{ "group", set_group, "a group's name, or nothing" },
 };
 
 int policy_set(struct policy *p, const char *key, const char *value, char why[WHY_SIZE])
@@ -235,7 +245,7 @@ int policy_apply(const struct policy *p, struct vio_switch_port *port)
 	VIO_OPTS(vio_switch_port_opts, o, .flags = p->flags, .vlan = p->vlan,
 		 .nvlans = p->some ? list_vlans(p, vlans) : 0, .vlans = vlans,
 		 .mirror = *p->mirror ? p->mirror : NULL, .packets = p->packets, .bytes = p->bytes,
-		 .storm = p->storm, .addresses = p->addresses);
+		 .storm = p->storm, .addresses = p->addresses, .group = *p->group ? p->group : NULL);
 
 	return vio_switch_port_set(port, &o);
 }
@@ -284,6 +294,13 @@ static void put_limit(FILE *to, const char **space, const char *key, const struc
 		fprintf(to, "/%llu", (unsigned long long)limit->burst);
 }
 
+void policy_limits(struct policy *p, const struct vio_switch_limits *l)
+{
+	p->packets = l->packets;
+	p->bytes = l->bytes;
+	p->storm = l->storm;
+}
+
 void policy_put_rest(const struct policy *p, FILE *to)
 {
 	const char *space = "";
@@ -304,5 +321,9 @@ void policy_put_rest(const struct policy *p, FILE *to)
 	if (p->addresses) {
 		put_word(to, &space, "addresses=");
 		fprintf(to, "%u", p->addresses);
+	}
+	if (*p->group) {
+		put_word(to, &space, "group=");
+		fputs(p->group, to);
 	}
 }

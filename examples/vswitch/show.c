@@ -129,6 +129,46 @@ void show_addresses(struct vswitch *s, FILE *to, bool json)
 	free(h.a);
 }
 
+/* The names of a group's ports, as a cell. */
+static void put_group_ports(struct table *t, const struct vswitch *s, const char *group)
+{
+	char *text = NULL;
+	const char *space = "";
+	size_t len;
+	FILE *to = open_memstream(&text, &len);
+
+	for (const struct port *p = s->ports; to && p; p = p->next)
+		if (!strcmp(p->spec.policy.group, group)) {
+			fprintf(to, "%s%s", space, p->spec.name);
+			space = " ";
+		}
+	table_put(t, "%s", to && !fclose(to) ? text : "");
+	free(text);
+}
+
+void show_groups(struct vswitch *s, FILE *to, bool json)
+{
+	static const struct column columns[] = {
+		{ "GROUP", COLUMN_TEXT },
+		{ "LIMITS", COLUMN_TEXT },
+		{ "PORTS", COLUMN_TEXT },
+	};
+	struct table *t = table_new(COLUMNS(columns));
+	VIO_OPTS(vio_switch_limits, l);
+	const char *name;
+
+	for (unsigned i = 0; t && (name = vio_switch_group_at(s->sw, i, &l)); i++) {
+		struct policy limits;
+
+		policy_init(&limits);
+		policy_limits(&limits, &l);
+		table_put(t, "%s", name);
+		put_policy(t, &limits, policy_put_rest);
+		put_group_ports(t, s, name);
+	}
+	table_end(t, to, json);
+}
+
 static const char *const guest_drops[VIO_NET_DROP_N] = {
 	[VIO_NET_DROP_SHORT] = "guest-length",
 	[VIO_NET_DROP_HEADER] = "guest-header",

@@ -22,7 +22,8 @@ struct policy {
 	uint64_t vlans[4096 / 64]; /* a bit each */
 	char mirror[NAME_SIZE];	   /* "": none */
 	struct vio_switch_limit packets, bytes, storm;
-	uint32_t addresses; /* 0: no limit */
+	uint32_t addresses;    /* 0: no limit */
+	char group[NAME_SIZE]; /* "": none */
 };
 
 /* A port as somebody described it. All texts are its own. */
@@ -57,6 +58,8 @@ struct port {
 struct options {
 	struct spec *ports;
 	unsigned nports;
+	const char **groups; /* as on the command line */
+	unsigned ngroups;
 	enum vio_poll_mode mode;
 	enum vio_log_level log;
 	unsigned threads, stats_seconds, age_seconds, max_ports, max_addresses, max_flows, control_timeout;
@@ -91,9 +94,16 @@ void policy_init(struct policy *p);
 /* 1: done; 0: not a key of policies; -1: a wrong value. */
 int policy_set(struct policy *p, const char *key, const char *value, char why[WHY_SIZE]);
 int policy_apply(const struct policy *p, struct vio_switch_port *port);
+/* Takes these limits over. */
+void policy_limits(struct policy *p, const struct vio_switch_limits *l);
 void policy_put_vlans(const struct policy *p, FILE *to);
 void policy_put_rest(const struct policy *p, FILE *to); /* what is not as usual: "isolated packets=1000" */
 extern const char policy_help[];
+
+/* groups.c: words are "packets=1M" and the like; those that are not named stay as they are. */
+int groups_open(struct vswitch *s, char why[WHY_SIZE]); /* all of the options' */
+int group_set(struct vswitch *s, const char *name, char **words, unsigned n, char why[WHY_SIZE]);
+int group_del(struct vswitch *s, const char *name, char why[WHY_SIZE]);
 
 /* spec.c */
 int spec_read(struct spec *spec, const char *text, char why[WHY_SIZE]);
@@ -125,6 +135,7 @@ extern const char commands_help[];
 void show_all(struct vswitch *s, FILE *to, bool json);
 void show_ports(struct vswitch *s, FILE *to, bool json);
 void show_addresses(struct vswitch *s, FILE *to, bool json);
+void show_groups(struct vswitch *s, FILE *to, bool json);
 void show_stats(struct vswitch *s, FILE *to, bool json);
 
 /* table.c */

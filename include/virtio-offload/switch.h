@@ -58,6 +58,7 @@ struct vio_switch_port_opts {
 	 * 0: as many as there is room for. */
 	uint32_t addresses;
 	uint32_t reserved;	/* 0 */
+	const char *group;	/* that it shares limits with, beside its own; NULL: none. -ENOENT */
 };
 
 /* A name has 1 to 31 characters and no space. -EEXIST, -ENOSPC, -EINVAL. */
@@ -75,6 +76,20 @@ VIO_API struct vio_switch_port *vio_switch_port_find(struct vio_switch *s, const
 /* By number, for lists: the next port at or after *i, which is set to its number; NULL past the last. */
 VIO_API struct vio_switch_port *vio_switch_port_at(struct vio_switch *s, unsigned *i);
 VIO_API const char *vio_switch_port_name(const struct vio_switch_port *p);
+
+/*
+ * A group: limits on what its ports may send together, each as a port's own. The first call for a name makes it,
+ * later ones change it while packets pass. A name is as a port's. It goes with the switch, or by del: -ENOENT,
+ * -EBUSY as long as ports are in it.
+ */
+struct vio_switch_limits {
+	size_t sz;
+	struct vio_switch_limit packets, bytes, storm;
+};
+VIO_API int vio_switch_group_set(struct vio_switch *s, const char *name, const struct vio_switch_limits *limits);
+VIO_API int vio_switch_group_del(struct vio_switch *s, const char *name);
+/* For lists: the name of the i-th group and, into limits (sz set by the caller), what was set; NULL past the last. */
+VIO_API const char *vio_switch_group_at(struct vio_switch *s, unsigned i, struct vio_switch_limits *limits);
 
 /* The port as a backend for one device; it belongs to the port. */
 VIO_API struct vio_backend *vio_switch_port_backend(struct vio_switch_port *p);

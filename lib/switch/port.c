@@ -2,9 +2,6 @@
 /* A port's options, lanes and counters. */
 #include "switch/switch.h"
 
-#include <stdio.h>
-#include <time.h>
-
 #define PORT_FLAGS                                                                                           \
 	(VIO_SWITCH_TRUNK | VIO_SWITCH_ISOLATED | VIO_SWITCH_NO_LEARN | VIO_SWITCH_NO_FLOOD | VIO_SWITCH_DOWN)
 #define PORT_COUNTS (sizeof(struct sw_counts) / sizeof(uint64_t))
@@ -69,16 +66,20 @@ static int port_mirror(struct sw_conf *c, const struct vio_switch_port *p, const
 	return 0;
 }
 
-static void port_limits(struct vio_switch_port *p, const struct vio_switch_port_opts *o)
+static int port_group(struct sw_conf *c, const struct vio_switch_port *p, const char *name)
 {
-	struct timespec t;
-	uint64_t now;
+	c->group = name ? sw_group_find(p->sw, name) : NULL;
+	if (name && !c->group)
+		return vio__fail(ENOENT, "switch: no group is called '%s'", name);
+	return 0;
+}
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	now = (uint64_t)t.tv_sec * BUCKET_SECOND + (uint64_t)t.tv_nsec;
-	bucket_set(&p->packets, o->packets.rate, o->packets.burst, now);
-	bucket_set(&p->bytes, o->bytes.rate, o->bytes.burst, now);
-	bucket_set(&p->storm, o->storm.rate, o->storm.burst, now);
+/* Those of no thread's sight any more. */
+static void port_conf_free(struct sw_conf *c)
+{
+	if (c && c->group)
+		c->group->ports--;
+	free(c);
 }
 
 int sw_port_set(struct vio_switch_port *p, const struct vio_switch_port_opts *opts)
@@ -90,20 +91,23 @@ int sw_port_set(struct vio_switch_port *p, const struct vio_switch_port_opts *op
 
 	rc = rc ? rc : port_check(&o);
 	rc = rc ? rc : port_mirror(c, p, o.mirror);
+	rc = rc ? rc : port_group(c, p, o.group);
 	if (rc) {
 		free(c);
 		return rc;
 	}
 	c->flags = o.flags;
 	c->addresses = o.addresses ? o.addresses : FDB_NO_LIMIT;
-	c->limited = o.packets.rate || o.bytes.rate;
+	c->limited = o.packets.rate || o.bytes.rate || c->group;
 	port_vlans(c, &o);
-	port_limits(p, &o);
+	sw_limits_set(&p->limits, &o.packets, &o.bytes, &o.storm);
+	if (c->group)
+		c->group->ports++;
 	sw_mirrors_add(p->sw, (c->mirror != SW_FLOOD) - (old && old->mirror != SW_FLOOD));
 	VIO_STORE_RELEASE(&p->conf, c);
 	sw_members_set(p, old, c);
 	sw_changed(p->sw);
-	free(old);
+	port_conf_free(old);
 	return 0;
 }
 

@@ -70,6 +70,7 @@ void vio_switch_free(struct vio_switch *sw)
 		sw_thread_free(sw->thread[i]);
 	fdb_free(sw->fdb);
 	free(sw->members);
+	sw_groups_free(sw);
 	pthread_mutex_destroy(&sw->lock);
 	free(sw);
 }
@@ -105,15 +106,24 @@ struct vio_switch_port *sw_find(struct vio_switch *sw, const char *name)
 	return NULL;
 }
 
-static int switch_place(struct vio_switch *sw, const char *name, uint16_t *number)
+int sw_name_check(const char *name, const char *what)
 {
 	size_t len = strnlen(name, SW_NAME);
-	unsigned i = 0;
 
 	if (!len || len == SW_NAME || strchr(name, ' '))
 		return vio__fail(EINVAL,
-				 "switch: port name '%.32s', expected 1 to %u characters without a space",
+				 "switch: %s name '%.32s', expected 1 to %u characters without a space", what,
 				 name, SW_NAME - 1);
+	return 0;
+}
+
+static int switch_place(struct vio_switch *sw, const char *name, uint16_t *number)
+{
+	unsigned i = 0;
+	int rc = sw_name_check(name, "port");
+
+	if (rc)
+		return rc;
 	if (sw_find(sw, name))
 		return vio__fail(EEXIST, "switch: there is a port '%s' already", name);
 	while (i < sw->capacity && sw->port[i])
@@ -197,6 +207,8 @@ void vio_switch_port_free(struct vio_switch_port *p)
 	sw_mirrors_add(sw, -(p->conf->mirror != SW_FLOOD));
 	sw_members_set(p, p->conf, NULL);
 	sw_changed(sw);
+	if (p->conf->group)
+		p->conf->group->ports--;
 	fdb_forget_port(sw->fdb, p->number);
 	pthread_mutex_unlock(&sw->lock);
 	if (ours)

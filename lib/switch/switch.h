@@ -47,8 +47,23 @@ VIO_INLINE void sw_count(uint64_t *c, uint64_t n)
 	VIO_STORE(c, *c + n);
 }
 
+/* What may be sent in a second. */
+struct sw_limits {
+	struct bucket packets, bytes, storm;
+};
+
+/* Limits that ports share. */
+struct sw_group {
+	struct sw_limits limits;
+	struct sw_group *next;
+	unsigned ports;
+	char name[SW_NAME];
+	struct vio_switch_limits set;
+};
+
 /* A port's options. */
 struct sw_conf {
+	struct sw_group *group; /* NULL: none */
 	uint32_t flags;
 	uint32_t mirror_serial;
 	uint32_t addresses; /* that it may have learnt, or FDB_NO_LIMIT */
@@ -75,7 +90,7 @@ struct vio_switch_port {
 	struct sw_lane *lanes; /* under the switch's lock */
 	struct sw_attach *attach;
 	struct sw_counts past; /* of lanes that are closed, and of copies that no lane counts: atomic */
-	struct bucket packets, bytes, storm;
+	struct sw_limits limits;
 };
 
 struct vio_switch {
@@ -87,12 +102,13 @@ struct vio_switch {
 	uint32_t high;	       /* no port has this number or a higher one */
 	uint32_t serial;
 	uint32_t flows;
-	uint32_t mirrors;	   /* ports that have one */
-	uint64_t *members;	   /* for each VLAN the ports that carry it, as bits */
-	uint32_t words;		   /* of such a set */
-	uint64_t refresh_ns;	   /* a decision is made again after so long: addresses age */
-	uint64_t sweep_ns;	   /* between parts of fdb that are rid of aged ones */
-	uint64_t sweep_at;	   /* the next one's time */
+	uint32_t mirrors;    /* ports that have one */
+	uint64_t *members;   /* for each VLAN the ports that carry it, as bits */
+	uint32_t words;	     /* of such a set */
+	uint64_t refresh_ns; /* a decision is made again after so long: addresses age */
+	uint64_t sweep_ns;   /* between parts of fdb that are rid of aged ones */
+	uint64_t sweep_at;   /* the next one's time */
+	struct sw_group *groups;
 	struct sw_attach *leaving; /* detached, but their backends have not given all back */
 	struct sw_thread *thread[SW_THREADS];
 	struct vio_switch_port *port[];
@@ -213,6 +229,7 @@ void sw_changed(struct vio_switch *sw);
 void sw_sync(struct vio_switch *sw);
 /* The rest of these under the lock. */
 struct vio_switch_port *sw_find(struct vio_switch *sw, const char *name);
+int sw_name_check(const char *name, const char *what); /* -EINVAL */
 void sw_mirrors_add(struct vio_switch *sw, int n);
 /* From the VLANs of the options `from` to those of `to`; NULL: none. */
 void sw_members_set(struct vio_switch_port *p, const struct sw_conf *from, const struct sw_conf *to);
@@ -232,6 +249,12 @@ bool sw_port_down(const struct vio_switch_port *p);
 
 /* Without the lock: no one knows it any more. */
 void sw_port_destroy(struct vio_switch_port *p);
+
+/* group.c */
+void sw_limits_set(struct sw_limits *l, const struct vio_switch_limit *packets,
+		   const struct vio_switch_limit *bytes, const struct vio_switch_limit *storm);
+struct sw_group *sw_group_find(struct vio_switch *sw, const char *name);
+void sw_groups_free(struct vio_switch *sw);
 
 /* lane.c */
 extern const struct vio_backend_type sw_backend_type;
