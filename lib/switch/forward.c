@@ -122,18 +122,6 @@ static void forward_flood_mirrors(struct sw_thread *t, struct sw_frame *f)
 	}
 }
 
-static bool forward_storm(struct vio_switch_port *p, uint64_t now)
-{
-	struct sw_group *g = sw_conf(p)->group;
-
-	if (!bucket_take(&p->limits.storm, 1, now))
-		return true;
-	if (!g || bucket_take(&g->limits.storm, 1, now))
-		return false;
-	bucket_put(&p->limits.storm, 1);
-	return true;
-}
-
 static int forward_flood(struct sw_thread *t, struct sw_frame *f, uint64_t now)
 {
 	struct vio_switch *sw = t->sw;
@@ -141,7 +129,7 @@ static int forward_flood(struct sw_thread *t, struct sw_frame *f, uint64_t now)
 	unsigned ports = 0, at = 0;
 	uint64_t others = 0;
 
-	if (forward_storm(f->from->port, now))
+	if (sw_storm(f->from->port, now))
 		return VIO_SWITCH_DROP_STORM;
 	while ((p = sw_member(sw, f->vlan, &at))) {
 		const struct sw_conf *c = sw_conf(p);
@@ -212,28 +200,6 @@ static struct flow *forward_decision(struct sw_thread *t, const struct sw_frame 
 	return w;
 }
 
-static bool forward_may(struct sw_limits *l, uint32_t len, uint64_t now)
-{
-	if (!bucket_take(&l->packets, 1, now))
-		return false;
-	if (bucket_take(&l->bytes, len, now))
-		return true;
-	bucket_put(&l->packets, 1);
-	return false;
-}
-
-/* By the port's own limits, or its group's. */
-static bool forward_limited(struct vio_switch_port *p, struct sw_group *g, uint32_t len, uint64_t now)
-{
-	if (!forward_may(&p->limits, len, now))
-		return true;
-	if (!g || forward_may(&g->limits, len, now))
-		return false;
-	bucket_put(&p->limits.packets, 1);
-	bucket_put(&p->limits.bytes, len);
-	return true;
-}
-
 void sw_forward_look(struct sw_thread *t, struct sw_frame *f)
 {
 	struct vio_switch_port *p = f->from->port;
@@ -255,7 +221,7 @@ int sw_forward(struct sw_thread *t, struct sw_frame *f, uint64_t now)
 
 	if (f->result >= 0)
 		return f->result;
-	if (c->limited && forward_limited(p, c->group, f->len, now))
+	if (c->limited && sw_limited(p, f->len, now))
 		return VIO_SWITCH_DROP_LIMIT;
 	w = forward_decision(t, f, now);
 	w->packets++;

@@ -250,7 +250,12 @@ bool sw_port_down(const struct vio_switch_port *p);
 /* Without the lock: no one knows it any more. */
 void sw_port_destroy(struct vio_switch_port *p);
 
-/* group.c */
+/* limits.c */
+/* Whether a packet that the port sends is above its limits or its group's; inside a section. */
+bool sw_limited(struct vio_switch_port *p, uint32_t len, uint64_t now);
+/* The same of one that is flooded. */
+bool sw_storm(struct vio_switch_port *p, uint64_t now);
+/* Under the lock. */
 void sw_limits_set(struct sw_limits *l, const struct vio_switch_limit *packets,
 		   const struct vio_switch_limit *bytes, const struct vio_switch_limit *storm);
 struct sw_group *sw_group_find(struct vio_switch *sw, const char *name);

@@ -17,6 +17,41 @@ void sw_limits_set(struct sw_limits *l, const struct vio_switch_limit *packets,
 	bucket_set(&l->storm, storm->rate, storm->burst, now);
 }
 
+static bool limits_take(struct sw_limits *l, uint32_t len, uint64_t now)
+{
+	if (!bucket_take(&l->packets, 1, now))
+		return false;
+	if (bucket_take(&l->bytes, len, now))
+		return true;
+	bucket_put(&l->packets, 1);
+	return false;
+}
+
+bool sw_limited(struct vio_switch_port *p, uint32_t len, uint64_t now)
+{
+	struct sw_group *g = sw_conf(p)->group;
+
+	if (!limits_take(&p->limits, len, now))
+		return true;
+	if (!g || limits_take(&g->limits, len, now))
+		return false;
+	bucket_put(&p->limits.packets, 1);
+	bucket_put(&p->limits.bytes, len);
+	return true;
+}
+
+bool sw_storm(struct vio_switch_port *p, uint64_t now)
+{
+	struct sw_group *g = sw_conf(p)->group;
+
+	if (!bucket_take(&p->limits.storm, 1, now))
+		return true;
+	if (!g || bucket_take(&g->limits.storm, 1, now))
+		return false;
+	bucket_put(&p->limits.storm, 1);
+	return true;
+}
+
 struct sw_group *sw_group_find(struct vio_switch *sw, const char *name)
 {
 	struct sw_group *g = sw->groups;
