@@ -106,8 +106,7 @@ static int open_pollers(struct vswitch *s)
 static int open_switch(struct vswitch *s)
 {
 	VIO_OPTS(vio_switch_opts, o, .ports = s->o.max_ports, .addresses = s->o.max_addresses,
-		 .flows = s->o.max_flows ? s->o.max_flows : s->o.max_addresses,
-		 .age_ns = s->o.age_seconds * 1000000000ull);
+		 .flows = s->o.max_flows, .age_ns = s->o.age_seconds * 1000000000ull);
 
 	if (vio_scope_new(&s->scope) || vio_switch_new(&s->sw, &o))
 		return complain("the switch", vio_errmsg());

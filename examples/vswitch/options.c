@@ -130,7 +130,7 @@ static const struct option options[] = {
 	{ "max-ports", "N", "ports at a time: 1..4096 (64)", NUMBER(max_ports, 1, 4096) },
 	{ "max-addresses", "N", "addresses known at a time: 16..1048576 (8192)",
 	  NUMBER(max_addresses, 16, 1048576) },
-	{ "max-flows", "N", "decisions that a thread keeps: 16..1048576 (as many as addresses)",
+	{ "max-flows", "N", "decisions that each thread keeps: 16..1048576 (65536)",
 	  NUMBER(max_flows, 16, 1048576) },
 	{ "log", "LEVEL", "error, info or debug (info)", .set = set_log },
 	{ "version", NULL, "the library's version", .set = set_version },
@@ -244,7 +244,7 @@ int options_read(struct options *o, int argc, char **argv)
 {
 	int rc = 0;
 
-	*o = (struct options){ .threads = 1, .log = VIO_LOG_INFO, .control_timeout = 10 };
+	*o = (struct options){ .threads = 1, .log = VIO_LOG_INFO, .control_timeout = 10, .max_flows = 65536 };
 	for (int i = 1; i < argc && !rc; i++)
 		rc = read_one(o, argv, &i);
 	if (!rc && !o->nports && !o->control) {
