@@ -38,14 +38,10 @@ dpdk_run() { # OPTIONS
 		-- -i --total-num-mbufs=8192 --nb-cores=1 --no-flush-rx >"$work/testpmd.log" 2>&1
 }
 
-# Sums a counter of both ports: testpmd's, from its last table, and the switch's.
+# Sums testpmd's counter of both ports, from its last table.
 dpdk_sum() {
 	awk -v name="$1-packets:" '/NIC statistics/ { table = 1 } table { for (i = 1; i < NF; i++) if ($i == name) sum += $(i + 1) }
 		END { print sum + 0 }' "$work/testpmd.log"
-}
-
-switch_sum() {
-	ctl --json stats | grep -o "\"$1\": [0-9]*" | awk '{ sum += $2 } END { print sum }'
 }
 
 # dpdk_path "OPTIONS" "RECEIVE PATH" "TRANSMIT PATH": DPDK takes those paths, and all packets are accounted for.

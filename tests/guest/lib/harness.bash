@@ -34,10 +34,12 @@ harness() {
 # The pids of all that must not outlive the test, by what they are.
 declare -A child=()
 
-harness_begin() { # BUILD-DIR EXAMPLE
+harness_begin() { # BUILD-DIR EXAMPLE...
+	local example
 	build=$(realpath "${1:?harness: needs the build directory}")
-	server_program=$build/examples/$2
-	[ -x "$server_program" ] || skip "$server_program is not built"
+	for example in "${@:2}"; do
+		[ -x "$build/examples/$example" ] || skip "$build/examples/$example is not built"
+	done
 	work=$(mktemp -d "${TMPDIR:-/tmp}/vio-guest.XXXXXX")
 	trap harness_end EXIT
 	trap 'exit 1' INT TERM
@@ -64,7 +66,7 @@ harness_end() {
 # server_start ARG...: returns when it listens at each --socket.
 server_start() {
 	local socket=
-	"$server_program" "$@" >>"$work/server.log" 2>&1 &
+	"$build/examples/vhost-user-blk" "$@" >>"$work/server.log" 2>&1 &
 	child[server]=$!
 	for argument; do
 		[ "$socket" != --socket ] || await_listener server "$argument"

@@ -8,8 +8,8 @@
 #   in_guest a "ping -c 3 10.0.0.2"
 . "$(dirname "${BASH_SOURCE[0]}")/harness.bash"
 
-net_harness() {
-	harness_begin "$1" vswitch
+net_harness() { # BUILD-DIR [EXAMPLE...]: those besides the switch
+	harness_begin "$1" vswitch "${@:2}"
 	harness_image
 	[ -s "$image/net.cpio" ] || skip "no ethtool or no socat for the guests: run tools/setup guest"
 	guest_parts=(net)
@@ -22,7 +22,7 @@ switch_start() {
 	local argument socket within=()
 	[ -z "${child[namespace]-}" ] || within=("${enter_namespace[@]}")
 	switch_args=("$@")
-	"${within[@]}" "$server_program" --control "$work/control" "$@" >>"$work/switch.log" 2>&1 &
+	"${within[@]}" "$build/examples/vswitch" --control "$work/control" "$@" >>"$work/switch.log" 2>&1 &
 	child[switch]=$!
 	await_listener switch "$work/control"
 	for argument; do
@@ -48,16 +48,24 @@ connected() {
 }
 
 ctl() {
-	"$server_program" ctl --control "$work/control" "$@" || fail "the switch refuses: $*"
+	"$build/examples/vswitch" ctl --control "$work/control" "$@" || fail "the switch refuses: $*"
+}
+
+switch_sum() { # COUNTER: of all ports
+	ctl --json stats | grep -o "\"$1\": [0-9]*" | awk '{ sum += $2 } END { print sum }'
 }
 
 switch_stop() {
 	child_stop switch
 }
 
-# namespace_start: a network namespace of this test's own, for the switch and its taps. Root needs no user namespace for
-# it, and in a chroot gets none.
+# namespace_start: a network namespace of this test's own, for the switch and its taps.
 namespace_start() {
+	namespace_try || skip "no network namespace may be made here: $(cat "$work/namespace.log")"
+}
+
+# False if none may be made. Root needs no user namespace for it, and in a chroot gets none.
+namespace_try() {
 	local tries=0 user=() enter=()
 	if [ "$(id -u)" != 0 ]; then
 		user=(--user --map-root-user) enter=(--user --preserve-credentials)
@@ -68,7 +76,10 @@ namespace_start() {
 	child[namespace]=$!
 	enter_namespace=(nsenter --target "${child[namespace]}" --net "${enter[@]}")
 	until [ -e "$work/namespace" ]; do
-		kill -0 "${child[namespace]}" 2>/dev/null || skip "no network namespace may be made here: $(cat "$work/namespace.log")"
+		if ! kill -0 "${child[namespace]}" 2>/dev/null; then
+			unset "child[namespace]"
+			return 1
+		fi
 		[ $((tries += 1)) -lt 600 ] || fail "the namespace does not come"
 		sleep 0.05
 	done
