@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: MIT
 # Boots guests and follows their consoles. Sourced by harness.bash.
 
+# The program and its first words.
+guest_qemu=(qemu-system-x86_64)
+
 # The accelerator: VIO_ACCEL, or KVM where a guest was seen to boot with it, or software emulation.
 guest_accel() {
 	local verdict
@@ -19,7 +22,7 @@ guest_accel() {
 kvm_probe() {
 	cp "$image/base.cpio" "$work/probe.cpio"
 	echo true | script_cpio >>"$work/probe.cpio"
-	if timeout 10 qemu-system-x86_64 -accel kvm -cpu host -m 512 -nodefaults -display none -no-reboot -serial stdio \
+	if timeout 10 "${guest_qemu[@]}" -accel kvm -cpu host -m 512 -nodefaults -display none -no-reboot -serial stdio \
 		-kernel "$image/kernel" -initrd "$work/probe.cpio" -append "console=ttyS0 quiet panic=-1" \
 		</dev/null 2>&1 | grep -q 'GUEST-EXIT 0'; then
 		echo kvm
@@ -68,7 +71,7 @@ guest_start() {
 	script_cpio "${guest_files[@]}" >>"$work/$name.initrd"
 	mkfifo "$work/to-$name" "$work/from-$name"
 	# shellcheck disable=SC2068
-	qemu-system-x86_64 -machine q35,memory-backend=ram -accel "$accel" -cpu "$cpu" -smp "$guest_cpus" -m "$guest_mb" \
+	"${guest_qemu[@]}" -machine q35,memory-backend=ram -accel "$accel" -cpu "$cpu" -smp "$guest_cpus" -m "$guest_mb" \
 		-object "memory-backend-memfd,id=ram,size=${guest_mb}M,share=on" \
 		-nodefaults -no-user-config -display none "${guest_reboots[@]}" -serial stdio \
 		-kernel "$image/kernel" -initrd "$work/$name.initrd" \

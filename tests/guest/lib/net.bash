@@ -89,17 +89,27 @@ in_namespace() {
 	"${enter_namespace[@]}" "$@"
 }
 
-# nic_args NAME [PROPERTY...]: QEMU's arguments for a card at the port that is served at $work/NAME. QEMU 7.2 crashes
-# when an emulated guest drives such a card with MSI-X; vectors=0 has it use the old interrupt line.
+# Has guests booted by QEMU 10 or newer, with MSI-X.
+newer_qemu() {
+	local words
+	words=$("$guest_lib/qemu") || skip "no QEMU 10 or newer to boot guests with"
+	read -r -a guest_qemu <<<"$words"
+	nic_vectors=()
+}
+
+# QEMU 7.2 crashes when an emulated guest drives such a card with MSI-X; this has it use the old interrupt line.
+nic_vectors=(vectors=0)
+
+# nic_args NAME [PROPERTY...]: QEMU's arguments for a card at the port that is served at $work/NAME.
 nic_args() {
 	local name=$1 pairs=${nic_pairs:-1} properties mac
 	shift
 	mac=$(md5sum <<<"$name" | sed 's/\(..\)\(..\)\(..\).*/52:54:00:\1:\2:\3/')
 	properties=mac=$mac
-	for property; do properties+=,$property; done
+	for property in "${nic_vectors[@]}" "$@"; do properties+=,$property; done
 	echo "-chardev socket,id=$name,path=$work/$name,reconnect=1"
 	echo "-netdev vhost-user,id=net$name,chardev=$name,queues=$pairs"
-	echo "-device virtio-net-pci,netdev=net$name,mq=$([ "$pairs" = 1 ] && echo off || echo on),vectors=0,romfile=,$properties"
+	echo "-device virtio-net-pci,netdev=net$name,mq=$([ "$pairs" = 1 ] && echo off || echo on),romfile=,$properties"
 }
 
 # guest_boot NAME [QEMU-ARG...]

@@ -3,17 +3,19 @@
 # What two ends say to each other to prove the path between them. An end is a guest, or "host": the test's own
 # network namespace. Sourced after net.bash.
 
-# The last byte of an end's addresses.
+# The last byte of an end's addresses, and the one before, for ends that have several networks.
 declare -A end_number=([a]=1 [b]=2 [host]=9)
 declare -A end_interface=([a]=eth0 [b]=eth0)
+end_network=0
 
 # Files for all ends; before guests boot.
 talk_begin() {
 	mkdir "$work/www"
-	head -c 8000000 /dev/urandom >"$work/www/data"
+	head -c "$talk_bytes" /dev/urandom >"$work/www/data"
 	head -c 99546 /dev/urandom >"$work/www/datagrams"
 	guest_files+=("$work/www")
 }
+talk_bytes=8000000
 
 # end_do END COMMAND: a command of busybox's, with $www and $tmp. It must succeed.
 end_do() {
@@ -23,14 +25,9 @@ end_do() {
 	esac
 }
 
-# end_up END: gives it addresses, and serves its files. Without duplicate detection IPv6 is of use at once.
+# end_up END: gives it addresses, and serves its files.
 end_up() {
-	local n=${end_number[$1]} interface=${end_interface[$1]}
-	end_do "$1" "
-		echo 0 >/proc/sys/net/ipv6/conf/$interface/accept_dad
-		ip link set $interface up
-		ip addr add 10.0.0.$n/24 dev $interface
-		ip -6 addr add fd00::$n/64 dev $interface"
+	end_join "$1"
 	case $1 in
 	host)
 		"${enter_namespace[@]}" socat -U "$serving" OPEN:"$work/www/data" &
@@ -41,11 +38,21 @@ end_up() {
 }
 serving=TCP6-LISTEN:7002,reuseaddr,fork
 
+# end_join END: the addresses only. Without duplicate detection IPv6 is of use at once.
+end_join() {
+	local interface=${end_interface[$1]}
+	end_do "$1" "
+		echo 0 >/proc/sys/net/ipv6/conf/$interface/accept_dad
+		ip link set $interface up
+		ip addr add $(end_address "$1")/24 dev $interface
+		ip -6 addr add $(end_address "$1" v6)/64 dev $interface"
+}
+
 end_address() { # END [v6]
 	if [ "${2-}" = v6 ]; then
-		echo "fd00::${end_number[$1]}"
+		echo "fd00:$end_network::${end_number[$1]}"
 	else
-		echo "10.0.0.${end_number[$1]}"
+		echo "10.0.$end_network.${end_number[$1]}"
 	fi
 }
 
