@@ -75,7 +75,7 @@ guest_start() {
 		-object "memory-backend-memfd,id=ram,size=${guest_mb}M,share=on" \
 		-nodefaults -no-user-config -display none "${guest_reboots[@]}" -serial stdio \
 		-kernel "$image/kernel" -initrd "$work/$name.initrd" \
-		-append "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable random.trust_cpu=on" $@ \
+		-append "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check random.trust_cpu=on" $@ \
 		<"$work/to-$name" >"$work/from-$name" 2>>"$work/qemu.log" &
 	# shellcheck disable=SC2004 # it is associative
 	child[$name]=$!

@@ -57,7 +57,7 @@ harness_end() {
 	if [ $status != 0 ] && [ $status != 77 ]; then
 		for log in "$work"/*.log; do
 			[ -s "$log" ] && echo "--- ${log##*/}" && tail -n 60 "$log"
-		done
+		done >&2
 	fi
 	[ -n "${VIO_KEEP-}" ] || rm -rf "$work"
 	exit $status
