@@ -7,6 +7,6 @@
 . "$guest_lib/matrix.bash"
 net_harness "$1"
 newer_qemu
-talk_bytes=3000000
+talk_bytes=2000000
 talk_begin
 matrix off

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 # Two guests with four cards each: mergeable buffers or not, one pair of queues or two. Card N of one and card N of the
-# other are a network of their own, VLAN 1N of the switch, and carry VLAN 2N with tags. Sourced after talk.bash.
+# other are a network of their own, VLAN 1N of the switch, and carry VLAN 2N with tags. The second guest has a newer kernel
+# where that can be had. Sourced after talk.bash.
 card_merge=(on off on off)
 card_pairs=(1 1 2 2)
 
@@ -19,15 +20,17 @@ matrix_boot() {
 	switch_start "${ports[@]}"
 	guest_cpus=2 guest_mb=384 guest_reboots=()
 	for end in a b; do
+		[ "$end" = a ] || image=$("$guest_lib/image" backports || echo "$image")
 		guest_boot "$end" "${nics[$end]} -qmp unix:$work/qmp-$end,server=on,wait=off"
 	done
 	guests_ready a b
+	note "kernels: $(do_in a "uname -r"), $(do_in b "uname -r")"
 	for end in a b; do
 		do_in "$end" "modprobe 8021q; socat -U $serving OPEN:/www/data &"
 	done
 }
 
-# What the words before that were spoken about: card N of both.
+# From here on both ends talk by this card.
 card_use() { # CARD
 	end_interface[a]=eth$1 end_interface[b]=eth$1 end_network=$1
 }
@@ -57,7 +60,7 @@ framed_both_ways() { # LEAST MOST
 # Whole and cut by the sender, with jumbo frames, and in a VLAN within.
 card_carries() {
 	talk a b
-	framed_both_ways 1600 65600
+	framed_both_ways "${whole[@]}"
 	both "ethtool -K \$interface tso off gso off tx off gro off >/dev/null"
 	framed_both_ways "${cut[@]}"
 	both "ip link set \$interface mtu 9000"
