@@ -39,7 +39,7 @@ closing_table() {
 	row disk "$disk_size, AES-256-XTS, $(du -m "$work/disk.raw" | cut -f1) MiB in use"
 	row files "$files, $(du -sm "$work/files" | cut -f1) MiB, written by guest a, verified by it, by guest b and by the host"
 	row image "$spread"
-	row guests "Linux $guest_kernel, $(qemu-system-x86_64 --version | grep -o 'version [0-9.]*' | head -1 | sed 's/version/QEMU/'), $(guest_accel)"
+	row guests "Linux $guest_kernel, $("${guest_qemu[@]}" --version | grep -o 'version [0-9.]*' | head -1 | sed 's/version/QEMU/'), $(guest_accel)"
 	row "disk's features" "$(feature_names disk "${result[disk]}")"
 	disk_row "sequential write, 1 MiB" "${result[write]}"
 	disk_row "sequential read, 1 MiB" "${result[read]}"
@@ -52,7 +52,7 @@ closing_table() {
 			[ "$from" = "$by" ] || fetch_row "$from" "$by"
 		done
 	done
-	row "packets dropped" "$early before all cards were up, $late while files were fetched"
+	row "packets dropped" "$early before all cards were up, $late while files were fetched (TCP sent those again)"
 	echo "  (the guests' CPUs are emulated unless KVM works: these are their speeds, not the library's)"
 	echo
 	sed 's/^/  /' <<<"${result[packets]}"

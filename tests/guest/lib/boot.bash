@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Boots guests and follows their consoles. Sourced by harness.bash.
 
-# The program and its first words.
-guest_qemu=(qemu-system-x86_64)
+# The program and its first words: VIO_QEMU names another than the one that is installed.
+read -r -a guest_qemu <<<"${VIO_QEMU:-qemu-system-x86_64}"
 
 # The accelerator: VIO_ACCEL, or KVM where a guest was seen to boot with it, or software emulation.
 guest_accel() {

@@ -46,7 +46,7 @@ harness_begin() { # BUILD-DIR EXAMPLE...
 }
 
 harness_image() {
-	command -v qemu-system-x86_64 >/dev/null || skip "no qemu-system-x86_64: run tools/setup guest"
+	command -v "${guest_qemu[0]}" >/dev/null || skip "no ${guest_qemu[0]}: run tools/setup guest"
 	image=$("$guest_lib/image") || skip "no guest image to boot"
 }
 

@@ -43,8 +43,9 @@ switch_restart() {
 	done
 }
 
+# 0 while the switch is not there: a killed one's sockets may seem to listen for a moment yet.
 connected() {
-	ctl ports | grep -c ' connected ' || true
+	"$build/examples/vswitch" ctl --control "$work/control" ports 2>/dev/null | grep -c ' connected ' || true
 }
 
 ctl() {
