@@ -2,7 +2,7 @@
 /*
  * tap: a network interface of the kernel as a port. tap.c is the type, tap_open.c gets
  * hold of the interface, tap_queue.c is what its queues share, tap_send.c and tap_recv.c
- * are the lanes, tap_hdr.c translates the header in front of each frame.
+ * are the lanes, tap_hdr.c knows the header in front of each frame.
  *
  * Frames go by writev and readv, one call each. Handing 32 at a time to io_uring was
  * tried: the kernel's work on a frame is ten times that of a call, so it made no
@@ -105,10 +105,6 @@ bool tap_queue_probe(struct tap_store *s);
 /* tap_hdr.c */
 unsigned tap_hdr_size(const struct tap_store *s);
 uint8_t tap_hdr_offloads(const struct tap_store *s); /* VIO_PACKET_* that the interface can carry */
-void tap_hdr_make(struct virtio_net_hdr_mrg_rxbuf *h, const struct vio_req *send);
-/* Of a frame of len bytes that starts at frame[0]; false: it does not fit that frame. */
-bool tap_hdr_read(const struct virtio_net_hdr_mrg_rxbuf *h, const struct iovec *frame, unsigned niov,
-		  size_t len, uint8_t *flags, struct vio_offload *o);
 
 /* tap_send.c, tap_recv.c */
 void tap_send(struct tap_lane *tl, struct vio_req **r, unsigned n);

@@ -6,6 +6,7 @@
  * them; what lands in there is copied.
  */
 #include "backend/tap.h"
+#include "packet/hdr.h"
 
 #include <sys/epoll.h>
 #include <sys/uio.h>
@@ -155,7 +156,7 @@ static bool recv_check(struct tap_lane *tl, const struct recv_read *d, size_t le
 	*flags = 0;
 	*o = (struct vio_offload){ 0 };
 	if (len < RECV_FRAME_MIN || len > RECV_FRAME_MAX ||
-	    (tl->s->vnet && !tap_hdr_read(&d->h, d->v + 1, d->n - 1, len, flags, o))) {
+	    (tl->s->vnet && !vio__packet_hdr_read(&d->h.hdr, d->v + 1, d->n - 1, len, flags, o))) {
 		tap_count(tl->s, TAP_DROP_MALFORMED, 1);
 		return false;
 	}

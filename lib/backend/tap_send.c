@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Frames to the kernel. Its answer comes at once, so nothing of a SEND outlives its submission. */
 #include "backend/tap.h"
+#include "packet/hdr.h"
 
 #include <unistd.h>
 
@@ -54,12 +55,12 @@ static unsigned send_vector(struct tap_lane *tl, const struct vio_req *r, struct
 
 static void send_one(struct tap_lane *tl, const struct vio_req *r, struct send_counts *c)
 {
-	struct virtio_net_hdr_mrg_rxbuf h;
+	struct virtio_net_hdr_mrg_rxbuf h = { .num_buffers = 0 };
 	struct iovec v[TAP_IOVS];
 	unsigned skip = !tl->s->vnet, n = send_vector(tl, r, v);
 	ssize_t did;
 
-	tap_hdr_make(&h, r);
+	vio__packet_hdr_make(&h.hdr, r);
 	v[0] = (struct iovec){ &h, sizeof(h) };
 	do
 		did = writev(tl->q->fd, v + skip, (int)(n - skip));
