@@ -394,7 +394,7 @@ static void scribble(const uint8_t *s)
 	struct vhost_disk *d = z.b->priv;
 	struct vio_mem_region r;
 
-	check(!vio_mem_get(d->area, 0, &r));
+	check(!vio_mem_get(d->mem.area, 0, &r));
 	((uint8_t *)r.ptr)[(s[0] | (uint64_t)s[1] << 8) % d->area_lane] = s[2];
 }
 
@@ -423,7 +423,7 @@ static void play(const uint8_t *s)
 		reap();
 		break;
 	case STEP_SIGNAL:
-		eventfd_write(s[1] & 1 ? z.v->err : z.v->call, 1);
+		eventfd_write(s[1] & 1 ? z.v->bells.err : z.v->bells.call, 1);
 		break;
 	case STEP_HANGUP:
 		server_hang_up();

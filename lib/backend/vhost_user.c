@@ -13,6 +13,10 @@
 	 VIO_BIT(VIRTIO_BLK_F_FLUSH) | VIO_BIT(VIRTIO_BLK_F_MQ) | VIO_BIT(VIRTIO_BLK_F_RO) |                 \
 	 VIO_BIT(VIRTIO_BLK_F_DISCARD) | VIO_BIT(VIRTIO_BLK_F_WRITE_ZEROES))
 
+#define DISK_PROTOCOL                                                                                        \
+	(VIO_BIT(VU_PROTOCOL_F_MQ) | VIO_BIT(VU_PROTOCOL_F_REPLY_ACK) | VIO_BIT(VU_PROTOCOL_F_CONFIG) |      \
+	 VIO_BIT(VU_PROTOCOL_F_INFLIGHT_SHMFD) | VIO_BIT(VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS))
+
 /* Up to and without secure erase: what every server has. */
 #define DISK_CONFIG offsetof(struct virtio_blk_config, max_secure_erase_sectors)
 
@@ -55,18 +59,6 @@ static int disk_features(struct vhost_disk *d)
 	return vio__front_set_features(&d->front, d->features);
 }
 
-static int disk_queues(struct vhost_disk *d)
-{
-	uint64_t n;
-	int rc = vio__front_queues(&d->front, &n);
-
-	if (!rc && d->queues > n)
-		rc = vio__fail(EINVAL,
-			       "vhost_user: %s: the server has %llu queues, queues=%llu were asked for",
-			       d->path, (unsigned long long)n, (unsigned long long)d->queues);
-	return rc;
-}
-
 static int disk_inflight(struct vhost_disk *d)
 {
 	if (!d->reconnect || !vio__front_has(&d->front, VU_PROTOCOL_F_INFLIGHT_SHMFD))
@@ -78,8 +70,11 @@ static int disk_inflight(struct vhost_disk *d)
 
 static int disk_agree(struct vhost_disk *d)
 {
-	int rc = disk_queues(d);
+	int rc = vio__front_queues(&d->front, d->queues, "queues");
 
+	if (!rc && !vio__front_has(&d->front, VU_PROTOCOL_F_CONFIG))
+		rc = vio__fail(EPROTO, "vhost_user: %s: the server has no config space; is it a disk?",
+			       d->path);
 	if (!rc)
 		rc = vio__front_config(&d->front, &d->config, DISK_CONFIG);
 	if (!rc)
@@ -88,7 +83,10 @@ static int disk_agree(struct vhost_disk *d)
 		rc = disk_inflight(d);
 	if (!rc && d->inflight_fd >= 0)
 		rc = vio__front_inflight_set(&d->front, &d->inflight, d->inflight_fd);
-	return rc ? rc : vio__vhost_mem_init(d);
+	if (rc)
+		return rc;
+	d->area_lane = vio__vhost_area_bytes(d);
+	return vio__vhost_mem_init(&d->mem, &d->front, d->area_lane * d->queues);
 }
 
 static int disk_alloc(struct vhost_disk *d)
@@ -104,7 +102,7 @@ static int disk_alloc(struct vhost_disk *d)
 static void disk_free(struct vhost_disk *d)
 {
 	vio__front_close(&d->front);
-	vio__vhost_mem_fini(d);
+	vio__vhost_mem_fini(&d->mem);
 	if (d->inflight_fd >= 0)
 		close(d->inflight_fd);
 	free(d->counters);
@@ -128,7 +126,9 @@ static int disk_open(struct vio_backend *b, const char *arg)
 		return rc;
 	}
 	pthread_mutex_init(&d->lock, NULL);
+	d->front.who = "vhost_user";
 	d->front.path = d->path;
+	d->front.wants = DISK_PROTOCOL;
 	d->front.ms = (int)d->timeout_ms;
 	rc = disk_alloc(d);
 	if (!rc)

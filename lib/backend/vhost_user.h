@@ -6,27 +6,14 @@
 #ifndef VIO_BACKEND_VHOST_USER_H
 #define VIO_BACKEND_VHOST_USER_H
 
-#include "backend/vhost_user_front.h"
+#include "backend/vhost_user_bells.h"
+#include "backend/vhost_user_mem.h"
 #include "backend/vring_driver.h"
 
 #include <virtio-offload/impl/backend.h>
 
 #include <linux/virtio_blk.h>
 #include <pthread.h>
-
-/* A region of memory that the server maps: one entry of its memory table. */
-struct vhost_shared {
-	struct vio_mem *mem; /* keeps it mapped, and its fd open; NULL: a free entry */
-	struct vio_mem_region r;
-	uint64_t guest; /* where the server sees it */
-	unsigned users; /* lanes */
-};
-
-/* The same as a lane looks it up. */
-struct vhost_span {
-	uintptr_t from, to;
-	uint64_t delta; /* what to add to a pointer for the server's address */
-};
 
 struct vhost_counters {
 	uint64_t submitted, completed, errors;
@@ -49,11 +36,7 @@ struct vhost_disk {
 	unsigned generation;		 /* of the connection */
 	unsigned running;		 /* rings started */
 
-	struct vhost_shared *shared;
-	unsigned nshared, max_shared;
-	uint64_t next_guest;
-
-	struct vio_mem *area; /* rings, headers, status bytes, tables, bounce buffers of all queues */
+	struct vhost_mem mem; /* area: rings, headers, status bytes, tables, bounce buffers of all queues */
 	uint64_t area_lane;   /* bytes of it a queue */
 	struct vu_inflight inflight;
 	int inflight_fd; /* -1: the server keeps no such record */
@@ -96,8 +79,7 @@ struct vhost_cut {
 /* lane->priv */
 struct vhost_lane {
 	struct vring_driver ring;
-	struct vhost_span *span, *hit; /* memory that the server sees; the one that was hit last */
-	unsigned nspan;
+	struct vhost_view view;
 	struct vhost_slot *slot;
 	uint16_t *free, nfree; /* slots: a stack, so that the warm ones are reused */
 	uint16_t nslots;
@@ -125,12 +107,10 @@ struct vhost_lane {
 	struct vhost_counters *count;
 	struct vio_lane *lane;
 	unsigned index, generation;
-	int kick, call, err;
+	struct vhost_bells bells;
 	struct vio_task task; /* sees to interrupts */
-	struct vio_watch call_watch, err_watch, gone_watch;
+	struct vio_watch gone_watch;
 	struct vio_timer retry;
-	struct vhost_shared **uses; /* what it holds in the memory table */
-	unsigned nuses;
 };
 
 #define VHOST_CHUNK 65536u /* a bounce buffer */
@@ -142,15 +122,6 @@ static inline bool vhost_has(const struct vhost_disk *d, unsigned feature)
 {
 	return d->features >> feature & 1;
 }
-
-/* vhost_user_mem.c: the memory table. Under the lock. */
-int vio__vhost_mem_init(struct vhost_disk *d);
-void vio__vhost_mem_fini(struct vhost_disk *d);
-/* Tells a server of all that is shared: after a new connection. */
-int vio__vhost_mem_send(struct vhost_disk *d);
-/* Shares what can be shared of the lane's memory, and makes its look-up table. */
-int vio__vhost_mem_use(struct vhost_disk *d, struct vhost_lane *v, struct vio_mem *mem);
-void vio__vhost_mem_unuse(struct vhost_disk *d, struct vhost_lane *v);
 
 /* vhost_user.c: from the config space. block 0: an impossible one. */
 uint32_t vio__vhost_ops(const struct vhost_disk *d);
@@ -193,22 +164,6 @@ void vio__vhost_cut_more(struct vhost_lane *v);
 struct vio_req *vio__vhost_cut_done(struct vhost_lane *v, unsigned slot, int err);
 /* Writes the slot's descriptors (anew) and posts them. */
 void vio__vhost_post(struct vhost_lane *v, unsigned slot);
-
-/* The server's address of ptr..ptr+len, or UINT64_MAX where it can't see all of that. */
-VIO_INLINE uint64_t vhost_translate(struct vhost_lane *v, const void *ptr, uint64_t len)
-{
-	uintptr_t at = (uintptr_t)ptr;
-
-	if (VIO_LIKELY(at >= v->hit->from && at < v->hit->to && len <= v->hit->to - at))
-		return at + v->hit->delta;
-	for (unsigned i = 0; i < v->nspan; i++) {
-		if (at >= v->span[i].from && at < v->span[i].to && len <= v->span[i].to - at) {
-			v->hit = &v->span[i];
-			return at + v->hit->delta;
-		}
-	}
-	return UINT64_MAX;
-}
 
 VIO_INLINE void vhost_count(uint64_t *counter, uint64_t n)
 {

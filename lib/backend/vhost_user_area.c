@@ -42,12 +42,17 @@ uint64_t vio__vhost_area_bytes(const struct vhost_disk *d)
 
 static uint64_t area_guest(const struct vhost_disk *d, unsigned index)
 {
-	return d->shared[0].guest + d->area_lane * index;
+	uint64_t guest;
+
+	vio__vhost_mem_area(&d->mem, &guest);
+	return guest + d->area_lane * index;
 }
 
 static char *area_ptr(const struct vhost_disk *d, unsigned index)
 {
-	return (char *)d->shared[0].r.ptr + d->area_lane * index;
+	uint64_t guest;
+
+	return vio__vhost_mem_area(&d->mem, &guest) + d->area_lane * index;
 }
 
 static void area_split(struct vhost_disk *d, struct vhost_lane *v, const struct area *a, char *at)
@@ -149,9 +154,9 @@ int vio__vhost_ring_start(struct vhost_disk *d, struct vhost_lane *v, uint32_t b
 		.desc = guest,
 		.driver = guest + a.driver,
 		.device = guest + a.device,
-		.kick = v->kick,
-		.call = v->call,
-		.err = v->err,
+		.kick = v->bells.kick,
+		.call = v->bells.call,
+		.err = v->bells.err,
 	};
 	int rc = vio__front_ring_start(&d->front, &r);
 

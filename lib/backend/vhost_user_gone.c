@@ -41,8 +41,9 @@ int vio__vhost_reconnect(struct vhost_disk *d)
 		rc = vio__front_set_features(&d->front, d->features);
 	if (!rc && d->inflight_fd >= 0)
 		rc = vio__front_inflight_set(&d->front, &d->inflight, d->inflight_fd);
+	vio__vhost_mem_untell(&d->mem);
 	if (!rc)
-		rc = vio__vhost_mem_send(d);
+		rc = vio__vhost_mem_tell(&d->mem);
 	if (rc)
 		gone_close(d);
 	else
@@ -89,7 +90,7 @@ static void gone_back(struct vhost_lane *v)
 	vhost_count(&v->count->reconnects, 1);
 	vio__vhost_cut_more(v);
 	vring_publish(&v->ring, v->ring.packed);
-	eventfd_write(v->kick, 1);
+	eventfd_write(v->bells.kick, 1);
 	vio_task_wake(v->lane->poller, &v->task);
 	vio_lane_wake(v->lane);
 	vio_poller_log(v->lane->poller, VIO_LOG_INFO, "vhost_user: queue %u: the server is back", v->index);

@@ -26,7 +26,7 @@ VIO_INLINE bool io_whole(struct vhost_lane *v, struct vio_req *r, bool packed)
 	if (r->op > VIO_OP_WRITE || r->niov != 1 || r->flags & VIO_REQ_FUA || v->waiting.head || !v->nfree)
 		return false;
 	len = r->iov[0].iov_len;
-	addr = vhost_translate(v, r->iov[0].iov_base, len);
+	addr = vhost_translate(&v->view, r->iov[0].iov_base, len);
 	if (VIO_UNLIKELY(addr == UINT64_MAX || len - 1 >= v->max_len))
 		return false;
 	slot = v->free[--v->nfree];
@@ -59,7 +59,7 @@ static void io_publish(struct vhost_lane *v, bool packed)
 	if (!vring_publish(&v->ring, packed))
 		return;
 	vhost_count(&v->count->kicks, 1);
-	vio_poller_signal(v->lane->poller, v->kick);
+	vio_poller_signal(v->lane->poller, v->bells.kick);
 }
 
 VIO_INLINE void io_submit(struct vhost_lane *v, struct vio_req **r, unsigned n, bool packed)

@@ -2,10 +2,6 @@
 /* A lane: one queue's set-up and end, and what wakes its thread. */
 #include "backend/vhost_user.h"
 
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 /* Runs while the poller spins or has just been woken; tells the reaper what it finds. */
 static unsigned lane_poll(struct vio_task *t, unsigned budget)
 {
@@ -27,7 +23,7 @@ static bool lane_arm(struct vio_task *t, bool on)
 
 static void lane_called(struct vio_watch *w, uint32_t events)
 {
-	struct vhost_lane *v = VIO_CONTAINER(w, struct vhost_lane, call_watch);
+	struct vhost_lane *v = VIO_CONTAINER(w, struct vhost_lane, bells.called);
 
 	(void)events;
 	vhost_count(&v->count->interrupts, 1);
@@ -38,7 +34,7 @@ static void lane_called(struct vio_watch *w, uint32_t events)
 /* The server says that it stopped the ring. */
 static void lane_stopped(struct vio_watch *w, uint32_t events)
 {
-	struct vhost_lane *v = VIO_CONTAINER(w, struct vhost_lane, err_watch);
+	struct vhost_lane *v = VIO_CONTAINER(w, struct vhost_lane, bells.stopped);
 
 	(void)events;
 	if (!v->broken)
@@ -98,32 +94,6 @@ static int lane_claim(struct vhost_disk *d, struct vhost_lane *v)
 			 d->path, (unsigned long long)d->queues);
 }
 
-static int lane_watch(struct vhost_lane *v, struct vio_watch *w, void (*ready)(struct vio_watch *, uint32_t),
-		      int fd)
-{
-	*w = (struct vio_watch){ .ready = ready, .fd = fd, .events = EPOLLIN | EPOLLET };
-	return vio_watch_add(v->lane->poller, w);
-}
-
-static int lane_eventfds(struct vhost_lane *v)
-{
-	v->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	v->call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	v->err = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (v->kick < 0 || v->call < 0 || v->err < 0)
-		return vio__fail(errno, "vhost_user: eventfd: %s", strerror(errno));
-	return 0;
-}
-
-static void lane_close_fds(struct vhost_lane *v)
-{
-	const int fds[] = { v->kick, v->call, v->err };
-
-	for (unsigned i = 0; i < VIO_ARRAY_SIZE(fds); i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
-}
-
 /* All that needs the lock and the server. */
 static int lane_start(struct vhost_disk *d, struct vhost_lane *v)
 {
@@ -132,8 +102,11 @@ static int lane_start(struct vhost_disk *d, struct vhost_lane *v)
 	if (d->front.fd < 0)
 		rc = d->reconnect ? vio__vhost_reconnect(d)
 				  : vio__fail(ENOTCONN, "vhost_user: %s: the server has gone", d->path);
+	d->mem.running = d->running;
 	if (!rc)
-		rc = vio__vhost_mem_use(d, v, v->lane->mem);
+		rc = vio__vhost_mem_use(&d->mem, &v->view, v->lane->mem);
+	if (!rc)
+		rc = vio__vhost_mem_tell(&d->mem);
 	if (!rc)
 		rc = vio__vhost_area_open(d, v);
 	v->generation = d->generation;
@@ -142,9 +115,9 @@ static int lane_start(struct vhost_disk *d, struct vhost_lane *v)
 
 static void lane_undo(struct vhost_disk *d, struct vhost_lane *v)
 {
-	vio__vhost_mem_unuse(d, v);
+	vio__vhost_mem_unuse(&d->mem, &v->view);
 	vio__vhost_area_close(v);
-	lane_close_fds(v);
+	vhost_bells_close(&v->bells);
 	if (d->lanes[v->index] == v)
 		d->lanes[v->index] = NULL;
 }
@@ -152,18 +125,13 @@ static void lane_undo(struct vhost_disk *d, struct vhost_lane *v)
 /* -errno when the poller can't watch; the ring runs already. */
 static int lane_attend(struct vhost_lane *v)
 {
-	int rc = lane_watch(v, &v->call_watch, lane_called, v->call);
+	int rc = vhost_bells_watch(&v->bells, v->lane->poller, lane_called, lane_stopped);
 
 	if (rc)
 		return rc;
-	rc = lane_watch(v, &v->err_watch, lane_stopped, v->err);
-	if (!rc) {
-		rc = vio__vhost_watch_connection(v);
-		if (rc)
-			vio_watch_del(v->lane->poller, &v->err_watch);
-	}
+	rc = vio__vhost_watch_connection(v);
 	if (rc) {
-		vio_watch_del(v->lane->poller, &v->call_watch);
+		vhost_bells_unwatch(&v->bells, v->lane->poller);
 		return rc;
 	}
 	v->task.run = lane_poll;
@@ -191,14 +159,14 @@ int vio__vhost_lane_open(struct vio_lane *l)
 	int rc;
 
 	v->lane = l;
-	v->kick = v->call = v->err = v->gone_watch.fd = -1;
+	v->bells.kick = v->bells.call = v->bells.err = v->gone_watch.fd = -1;
 	v->spins = vio_poller_mode(l->poller) == VIO_POLL_ADAPTIVE;
 	pthread_mutex_lock(&d->lock);
 	rc = lane_check(d, v);
 	if (!rc)
 		rc = lane_claim(d, v);
 	if (!rc) {
-		rc = lane_eventfds(v);
+		rc = vhost_bells_open(&v->bells, "vhost_user");
 		if (!rc)
 			rc = lane_start(d, v);
 		if (!rc) {
@@ -219,8 +187,7 @@ void vio__vhost_lane_close(struct vio_lane *l)
 	struct vhost_lane *v = l->priv;
 
 	vio_task_del(l->poller, &v->task);
-	vio_watch_del(l->poller, &v->call_watch);
-	vio_watch_del(l->poller, &v->err_watch);
+	vhost_bells_unwatch(&v->bells, l->poller);
 	vio__vhost_unwatch_connection(v);
 	pthread_mutex_lock(&d->lock);
 	lane_stop(d, v);

@@ -22,7 +22,7 @@ static bool part_shared(struct vhost_lane *v, const struct vio_req *r)
 	bool aligned = true, fits = r->niov <= v->max_segs;
 
 	for (unsigned i = 0; i < r->niov; i++) {
-		if (vhost_translate(v, r->iov[i].iov_base, r->iov[i].iov_len) == UINT64_MAX)
+		if (vhost_translate(&v->view, r->iov[i].iov_base, r->iov[i].iov_len) == UINT64_MAX)
 			return false;
 		aligned &= r->iov[i].iov_len % v->block == 0;
 		fits &= r->iov[i].iov_len <= v->max_len;
@@ -159,8 +159,9 @@ static void part_post_direct(struct vhost_lane *v, unsigned slot)
 		uint64_t take = VIO_MIN(VIO_MIN(iov->iov_len - at, (uint64_t)v->max_len), left);
 
 		if (take)
-			seg[n++] = (struct vring_seg){ vhost_translate(v, (char *)iov->iov_base + at, take),
-						       (uint32_t)take };
+			seg[n++] = (struct vring_seg){
+				vhost_translate(&v->view, (char *)iov->iov_base + at, take), (uint32_t)take
+			};
 		left -= take;
 		at += take;
 		if (at == iov->iov_len) {

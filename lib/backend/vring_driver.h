@@ -59,6 +59,12 @@ VIO_INLINE uint32_t vring_next(struct vring_driver *v, bool packed)
 	return packed ? vring_packed_next(&v->p) : vring_split_next(&v->s);
 }
 
+/* How many bytes it says were written: likewise, and asked first. */
+VIO_INLINE uint32_t vring_written(const struct vring_driver *v, bool packed)
+{
+	return packed ? vring_packed_written(&v->p) : vring_split_written(&v->s);
+}
+
 VIO_INLINE void vring_consume(struct vring_driver *v, unsigned slot, bool packed)
 {
 	if (packed)

@@ -158,6 +158,12 @@ VIO_INLINE uint32_t vring_packed_next(struct vring_packed *v)
 	return le16toh(VIO_LOAD(&v->desc[v->seen.at].id));
 }
 
+/* How many bytes it says the device wrote: unchecked. */
+VIO_INLINE uint32_t vring_packed_written(const struct vring_packed *v)
+{
+	return le32toh(VIO_LOAD(&v->desc[v->seen.at].len));
+}
+
 VIO_INLINE void vring_packed_consume(struct vring_packed *v, unsigned slot)
 {
 	vring_packed_advance(v, &v->seen, v->span[slot]);

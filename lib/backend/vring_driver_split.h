@@ -65,7 +65,17 @@ VIO_INLINE void vring_split_welcome(struct vring_split *v)
 	VIO_STORE((uint16_t *)&v->used->ring[v->size], htole16(v->next));
 }
 
-/* A new ring: both indexes at `base`, every slot free. The memory may hold anything. */
+/* A new ring: both indexes at `base`, nothing posted. The memory may hold anything. */
+VIO_INLINE void vring_split_begin(struct vring_split *v, uint16_t base)
+{
+	v->next = v->published = v->seen = v->used_idx = base;
+	VIO_STORE(&v->avail->idx, htole16(base));
+	VIO_STORE(&v->used->idx, htole16(base));
+	vring_split_welcome(v);
+	vring_split_park(v);
+}
+
+/* The same with every slot free. */
 VIO_INLINE void vring_split_start(struct vring_split *v, uint16_t base)
 {
 	for (unsigned i = 0; i < v->slots; i++) {
@@ -74,11 +84,7 @@ VIO_INLINE void vring_split_start(struct vring_split *v, uint16_t base)
 								 .len = htole32(1),
 								 .flags = htole16(VRING_DESC_F_WRITE) };
 	}
-	v->next = v->published = v->seen = v->used_idx = base;
-	VIO_STORE(&v->avail->idx, htole16(base));
-	VIO_STORE(&v->used->idx, htole16(base));
-	vring_split_welcome(v);
-	vring_split_park(v);
+	vring_split_begin(v, base);
 }
 
 VIO_INLINE void vring_split_head(struct vring_split *v, unsigned slot, uint8_t shape)
@@ -179,6 +185,12 @@ VIO_INLINE int vring_split_pending(struct vring_split *v)
 VIO_INLINE uint32_t vring_split_next(struct vring_split *v)
 {
 	return le32toh(VIO_LOAD(&v->used->ring[v->seen++ & (v->size - 1)].id));
+}
+
+/* How many bytes that entry says the device wrote: unchecked. Before vring_split_next. */
+VIO_INLINE uint32_t vring_split_written(const struct vring_split *v)
+{
+	return le32toh(VIO_LOAD(&v->used->ring[v->seen & (v->size - 1)].len));
 }
 
 /* on: interrupt for the next entry; true if one is there already. */
