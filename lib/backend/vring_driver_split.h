@@ -165,17 +165,18 @@ VIO_INLINE bool vring_split_publish(struct vring_split *v)
 	return !(le16toh(VIO_LOAD(&v->used->flags)) & VRING_USED_F_NO_NOTIFY);
 }
 
-/* Used entries to consume; -EBADMSG if the device claims more than it was given. */
+/* Used entries to consume; -EBADMSG, each time, if the device claims more than it was given. */
 VIO_INLINE int vring_split_pending(struct vring_split *v)
 {
-	uint16_t n = (uint16_t)(v->used_idx - v->seen);
+	uint16_t n = (uint16_t)(v->used_idx - v->seen), at;
 
 	if (n)
 		return n;
-	v->used_idx = le16toh(VIO_LOAD_ACQUIRE(&v->used->idx));
-	n = (uint16_t)(v->used_idx - v->seen);
+	at = le16toh(VIO_LOAD_ACQUIRE(&v->used->idx));
+	n = (uint16_t)(at - v->seen);
 	if (VIO_UNLIKELY(n > (uint16_t)(v->published - v->seen)))
 		return -EBADMSG;
+	v->used_idx = at;
 	if (v->event_idx && VIO_UNLIKELY((uint16_t)(v->parked - v->seen) < VRING_SPLIT_PARK))
 		vring_split_park(v);
 	return n;
