@@ -24,6 +24,7 @@
 	X(null)               \
 	X(sink)               \
 	X(vhost_user)         \
+	X(vhost_user_net)     \
 	X(tap)                \
 	X(pcap)               \
 	VIO__TYPE_XSK(X)      \

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A vhost-user-blk server for tests of the driving end: a thread that answers
- * control messages, well or badly, and a data plane that the test itself plays on
- * its own thread (fake_take, fake_use), so that each step is deterministic.
+ * A vhost-user server for tests of the driving end: a thread that answers control
+ * messages, well or badly, and a data plane that the test itself plays on its own
+ * thread (fake_take, fake_use), so that each step is deterministic. It has a disk,
+ * or, after fake_init_net, a network card.
  */
 #ifndef TESTS_FAKE_SERVER_H
 #define TESTS_FAKE_SERVER_H
@@ -13,6 +14,7 @@
 
 #include <endian.h>
 #include <linux/virtio_blk.h>
+#include <linux/virtio_net.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -40,7 +42,11 @@ struct fake_map {
 struct fake {
 	char path[64];
 	uint64_t features, protocol, queues, slots;
-	struct virtio_blk_config config;
+	union {
+		struct virtio_blk_config config;
+		struct virtio_net_config net_config;
+	};
+	bool net; /* chains have no header and status to tell from data */
 	enum fake_fault fault; /* what happens at the message `at` */
 	uint32_t at;
 
@@ -60,6 +66,7 @@ struct fake {
 	unsigned connections;
 	int inflight;	       /* the region handed out, or -1 */
 	unsigned inflight_set; /* times it came back */
+	uint64_t mtu;	       /* as NET_SET_MTU said it */
 };
 
 static inline void fake_reply(struct fake *f, struct vu_msg *m, uint32_t size)
@@ -203,6 +210,9 @@ static inline void fake_order(struct fake *f, struct vu_msg *m)
 	case VU_SET_INFLIGHT_FD:
 		f->inflight_set++;
 		break;
+	case VU_NET_SET_MTU:
+		f->mtu = m->p.u64;
+		break;
 	case VU_SET_VRING_NUM:
 		f->size[m->p.state.index] = m->p.state.num;
 		break;
@@ -249,7 +259,7 @@ static inline void *fake_main(void *arg)
 		struct vu_inbox box = { 0 };
 
 		VIO_STORE(&f->conn, s); /* the test may shut it down */
-		f->connections++;
+		VIO_STORE(&f->connections, f->connections + 1);
 		fake_forget_memory(f);
 		while (vu_recv_wait(&box, f->conn, 600000) == 1) {
 			struct vu_msg m = box.msg;
@@ -283,6 +293,21 @@ static inline void fake_init(struct fake *f)
 	memset(f->kick, -1, sizeof(f->kick));
 	memset(f->call, -1, sizeof(f->call));
 	memset(f->err, -1, sizeof(f->err));
+}
+
+static inline void fake_init_net(struct fake *f)
+{
+	fake_init(f);
+	f->net = true;
+	f->features = VIO_BIT(VIRTIO_F_VERSION_1) | VIO_BIT(VIRTIO_F_RING_PACKED) |
+		      VIO_BIT(VIRTIO_RING_F_INDIRECT_DESC) | VIO_BIT(VU_F_PROTOCOL_FEATURES) |
+		      VIO_BIT(VIRTIO_NET_F_MRG_RXBUF) | VIO_BIT(VIRTIO_NET_F_CSUM) |
+		      VIO_BIT(VIRTIO_NET_F_GUEST_CSUM) | VIO_BIT(VIRTIO_NET_F_HOST_TSO4) |
+		      VIO_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIO_BIT(VIRTIO_NET_F_MTU) | VIO_BIT(VIRTIO_NET_F_MAC);
+	f->protocol |= VIO_BIT(VU_PROTOCOL_F_NET_MTU);
+	memset(&f->net_config, 0, sizeof(f->net_config));
+	memcpy(f->net_config.mac, "\x52\x54\0\0\0\x07", 6);
+	f->net_config.mtu = htole16(1400);
 }
 
 static inline void fake_start(struct fake *f)
@@ -332,7 +357,7 @@ static inline struct vring_used *fake_used_ring(struct fake *f, unsigned q)
 	return fake_at(f, f->addr[q].used, vring_used_bytes(f->size[q]));
 }
 
-/* A virtio-blk request as posted. */
+/* A request as posted. */
 struct fake_req {
 	uint16_t head; /* split: its first descriptor. packed: its id */
 	uint16_t span; /* packed: descriptors in the ring */
@@ -348,7 +373,10 @@ static inline void fake_piece(struct fake *f, struct fake_req *r, uint64_t addr,
 {
 	void *p = fake_at(f, addr, len);
 
-	if (!r->header) {
+	if (f->net) {
+		r->in = in;
+		r->data[r->ndata++] = (struct iovec){ p, len };
+	} else if (!r->header) {
 		r->header = p;
 	} else if (last) {
 		r->status = p;
@@ -435,28 +463,47 @@ static inline bool fake_take(struct fake *f, unsigned q, struct fake_req *r)
 }
 
 /* One used entry, whatever it says; the split ring's index is moved on by `step`. */
-static inline void fake_use_id(struct fake *f, unsigned q, uint32_t id, uint16_t step)
+static inline void fake_use_id_len(struct fake *f, unsigned q, uint32_t id, uint32_t len, uint16_t step)
 {
 	struct vring_used *u = fake_used_ring(f, q);
 	uint16_t at = le16toh(u->idx);
 
-	u->ring[at % f->size[q]] = (struct vring_used_elem){ .id = htole32(id), .len = htole32(1) };
+	u->ring[at % f->size[q]] = (struct vring_used_elem){ .id = htole32(id), .len = htole32(len) };
 	VIO_STORE_RELEASE(&u->idx, htole16((uint16_t)(at + step)));
 }
 
+static inline void fake_use_id(struct fake *f, unsigned q, uint32_t id, uint16_t step)
+{
+	fake_use_id_len(f, q, id, 1, step);
+}
+
 /* The same for a packed ring: `span` descriptors are freed. */
-static inline void fake_use_packed(struct fake *f, unsigned q, uint16_t id, unsigned span)
+static inline void fake_use_packed_len(struct fake *f, unsigned q, uint16_t id, uint32_t len, unsigned span)
 {
 	struct vring_packed_desc *d = &fake_packed_ring(f, q)[f->used[q]];
 
 	d->id = htole16(id);
-	d->len = htole32(1);
+	d->len = htole32(len);
 	VIO_STORE_RELEASE(&d->flags, htole16(f->used_wrap[q] ? VRING_AVAIL_BIT | VRING_USED_BIT : 0));
 	f->used[q] = (uint16_t)(f->used[q] + span);
 	if (f->used[q] >= f->size[q]) {
 		f->used[q] = (uint16_t)(f->used[q] - f->size[q]);
 		f->used_wrap[q] = !f->used_wrap[q];
 	}
+}
+
+static inline void fake_use_packed(struct fake *f, unsigned q, uint16_t id, unsigned span)
+{
+	fake_use_packed_len(f, q, id, 1, span);
+}
+
+/* A network's: len bytes were written. */
+static inline void fake_use_len(struct fake *f, unsigned q, const struct fake_req *r, uint32_t len)
+{
+	if (f->packed)
+		fake_use_packed_len(f, q, r->head, len, r->span);
+	else
+		fake_use_id_len(f, q, r->head, len, 1);
 }
 
 static inline void fake_use(struct fake *f, unsigned q, const struct fake_req *r, uint8_t status)

@@ -11,6 +11,7 @@
 struct way {
 	struct vio_lane *lane;
 	struct vio_req_pool *pool;
+	struct vio_mem *shared; /* holds mem, and what is sent goes through it; or NULL */
 	char *mem;
 	size_t each;
 	unsigned next, head;
@@ -18,15 +19,35 @@ struct way {
 
 #define WAY_REQS 256
 
+static void way_lane(struct way *w, struct vio_backend *b, struct vio_poller *p, unsigned pair, bool recv)
+{
+	VIO_OPTS(vio_lane_opts, o, .mem = w->shared, .pair = pair, .recv = recv);
+
+	if (vio_lane_new(&w->lane, b, p, &o))
+		fail_msg("%s", vio_errmsg());
+	assert_int_equal(vio_req_pool_new(&w->pool, w->lane, WAY_REQS, 64), 0);
+}
+
 MAYBE_UNUSED static struct way way_open(struct vio_backend *b, struct vio_poller *p, unsigned pair, bool recv,
 					size_t each)
 {
-	VIO_OPTS(vio_lane_opts, o, .pair = pair, .recv = recv);
 	struct way w = { .mem = calloc(WAY_REQS, each), .each = each };
 
-	if (vio_lane_new(&w.lane, b, p, &o))
-		fail_msg("%s", vio_errmsg());
-	assert_int_equal(vio_req_pool_new(&w.pool, w.lane, WAY_REQS, 64), 0);
+	way_lane(&w, b, p, pair, recv);
+	return w;
+}
+
+/* The same with buffers in memory that the lane may share with a peer. */
+MAYBE_UNUSED static struct way way_open_shared(struct vio_backend *b, struct vio_poller *p, unsigned pair,
+					       bool recv, size_t each)
+{
+	struct way w = { .each = each };
+	struct vio_mem_region r;
+
+	assert_int_equal(vio_mem_alloc(&w.shared, 0, WAY_REQS * each), 0);
+	assert_int_equal(vio_mem_get(w.shared, 0, &r), 0);
+	w.mem = r.ptr;
+	way_lane(&w, b, p, pair, recv);
 	return w;
 }
 
@@ -55,6 +76,8 @@ MAYBE_UNUSED static void way_send(struct way *w, struct vio_poller *p, const voi
 	struct vio_req *r = vio_req_get(w->pool);
 	size_t half = len / 2;
 
+	if (w->shared)
+		frame = memcpy(w->mem, frame, len);
 	r->op = VIO_OP_SEND;
 	r->flags = flags;
 	if (o)
@@ -122,7 +145,10 @@ MAYBE_UNUSED static void way_close(struct way *w)
 		vio_req_put(w->pool, r);
 	vio_req_pool_free(w->pool);
 	vio_lane_free(w->lane);
-	free(w->mem);
+	if (w->shared)
+		vio_mem_free(w->shared);
+	else
+		free(w->mem);
 }
 
 struct counter {

@@ -49,7 +49,8 @@ enum vio_op {
  * the packet's bytes in this one, what stayed free not among them; res of a packet's first
  * RECV is how many it filled (1 or more) and flags and offload are the packet's; res of
  * its others is 0. All RECVs of a packet can be reaped once the first can, and come one
- * after another. iov and niov come up as they went down.
+ * after another. A RECV whose res is -errno holds nothing: what came into it had to be
+ * dropped. iov and niov come up as they went down.
  */
 #define VIO_PACKET_CSUM		0x01	/* the sum from csum_start on is still to be put at csum_start + csum_offset */
 #define VIO_PACKET_CSUM_OK	0x02	/* its checksums were verified, or never left memory */
