@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Another backend on a port: a patch cable. What the one end receives the other sends, both
- * ways, in buffers of our own. The two requests of a packet are one and the same: a RECV on
- * one end, then a SEND on the other.
+ * ways, in buffers of our own, which it may share with a peer of its own. The two requests of
+ * a packet are one and the same: a RECV on one end, then a SEND on the other.
  */
 #include "switch/switch.h"
 #include "backend/backend.h"
@@ -15,7 +15,6 @@
 struct attach_way {
 	struct vio_lane *from, *to;
 	struct vio_req_pool *pool;
-	char *buffers;
 	uint8_t takes;
 	unsigned receiving, sending;
 	struct vio_reqs idle, ready;
@@ -25,6 +24,7 @@ struct sw_attach {
 	struct vio_switch_port *port;
 	struct vio_backend *backend;
 	struct vio_poller *poller;
+	struct vio_mem *mem; /* the buffers of both ways */
 	struct vio_task task;
 	struct attach_way in, out;
 	bool leaving, orphan; /* orphan: the port is freed with it */
@@ -136,7 +136,7 @@ static bool attach_over(const struct sw_attach *a)
 	return a->leaving && !a->in.receiving && !a->in.sending && !a->out.receiving && !a->out.sending;
 }
 
-static int way_open(struct attach_way *w, uint8_t takes)
+static int way_open(struct attach_way *w, uint8_t takes, char *buffers)
 {
 	struct vio_lane *wide = vio_lane_scratch(w->from) > vio_lane_scratch(w->to) ? w->from : w->to;
 	int rc = vio_req_pool_new(&w->pool, wide, ATTACH_BUFFERS, 1);
@@ -144,13 +144,10 @@ static int way_open(struct attach_way *w, uint8_t takes)
 	if (rc)
 		return rc;
 	w->takes = takes;
-	w->buffers = aligned_alloc(VIO_CACHELINE, ATTACH_BUFFERS * ATTACH_ROOM);
-	if (!w->buffers)
-		return vio__fail(ENOMEM, "switch: out of memory for the buffers of an attached backend");
 	for (unsigned i = 0; i < ATTACH_BUFFERS; i++) {
 		struct vio_req *r = vio_req_get(w->pool);
 
-		r->iov[0].iov_base = w->buffers + i * ATTACH_ROOM;
+		r->iov[0].iov_base = buffers + i * ATTACH_ROOM;
 		way_rest(w, r);
 	}
 	return 0;
@@ -163,7 +160,6 @@ static void way_close(struct attach_way *w)
 	while ((r = vio_reqs_pop(&w->idle)))
 		vio_req_put(w->pool, r);
 	vio_req_pool_free(w->pool);
-	free(w->buffers);
 	vio_lane_free(w->from);
 	vio_lane_free(w->to);
 }
@@ -173,6 +169,7 @@ static void attach_close(struct sw_attach *a)
 	way_close(&a->in);
 	way_close(&a->out);
 	vio_backend_free(a->backend);
+	vio_mem_free(a->mem);
 	if (a->orphan)
 		sw_port_destroy(a->port);
 	free(a);
@@ -215,12 +212,22 @@ static bool attach_arm(struct vio_task *t, bool on)
 
 static int attach_lane(struct sw_attach *a, struct vio_lane **l, struct vio_backend *b, bool recv)
 {
-	VIO_OPTS(vio_lane_opts, o, .recv = recv);
+	VIO_OPTS(vio_lane_opts, o, .mem = a->mem, .recv = recv);
 	int rc = vio_lane_new(l, b, a->poller, &o);
 
 	for (struct vio_lane *layer = rc ? NULL : *l; layer; layer = layer->next)
 		layer->task = &a->task;
 	return rc;
+}
+
+static int attach_buffers(struct sw_attach *a, uint8_t takes)
+{
+	struct vio_mem_region r;
+	int rc;
+
+	vio_mem_get(a->mem, 0, &r);
+	rc = way_open(&a->in, takes, r.ptr);
+	return rc ? rc : way_open(&a->out, takes, (char *)r.ptr + ATTACH_BUFFERS * ATTACH_ROOM);
 }
 
 static int attach_open(struct sw_attach *a)
@@ -233,12 +240,12 @@ static int attach_open(struct sw_attach *a)
 	if (!rc && (i.ops & ops) != ops)
 		rc = vio__fail(EINVAL, "switch: %s is no port: it does not send and receive packets",
 			       a->backend->type->name);
+	rc = rc ? rc : vio_mem_alloc(&a->mem, 0, 2 * ATTACH_BUFFERS * ATTACH_ROOM);
 	rc = rc ? rc : attach_lane(a, &a->in.from, a->backend, true);
 	rc = rc ? rc : attach_lane(a, &a->in.to, ours, false);
 	rc = rc ? rc : attach_lane(a, &a->out.from, ours, true);
 	rc = rc ? rc : attach_lane(a, &a->out.to, a->backend, false);
-	rc = rc ? rc : way_open(&a->in, i.offloads);
-	return rc ? rc : way_open(&a->out, i.offloads);
+	return rc ? rc : attach_buffers(a, i.offloads);
 }
 
 int vio_switch_port_attach(struct vio_switch_port *p, struct vio_backend *b, struct vio_poller *r)
