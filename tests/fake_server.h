@@ -67,6 +67,8 @@ struct fake {
 	int inflight;	       /* the region handed out, or -1 */
 	unsigned inflight_set; /* times it came back */
 	uint64_t mtu;	       /* as NET_SET_MTU said it */
+	uint64_t acked;	       /* as SET_FEATURES said it */
+	uint32_t enabled[4];   /* as SET_VRING_ENABLE said it */
 };
 
 static inline void fake_reply(struct fake *f, struct vu_msg *m, uint32_t size)
@@ -196,6 +198,7 @@ static inline void fake_order(struct fake *f, struct vu_msg *m)
 {
 	switch (m->h.request) {
 	case VU_SET_FEATURES:
+		f->acked = m->p.u64;
 		f->packed = m->p.u64 >> VIRTIO_F_RING_PACKED & 1;
 		break;
 	case VU_ADD_MEM_REG:
@@ -209,6 +212,9 @@ static inline void fake_order(struct fake *f, struct vu_msg *m)
 		break;
 	case VU_SET_INFLIGHT_FD:
 		f->inflight_set++;
+		break;
+	case VU_SET_VRING_ENABLE:
+		VIO_STORE(&f->enabled[m->p.state.index & 3], m->p.state.num);
 		break;
 	case VU_NET_SET_MTU:
 		f->mtu = m->p.u64;
