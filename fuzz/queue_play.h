@@ -264,7 +264,10 @@ static void play_step(struct play *p)
 		play_give(p);
 		break;
 	case 11:
-		vio_queue_flush(p->q);
+		if (what & 16)
+			vio_queue_publish(p->q);
+		else
+			vio_queue_flush(p->q);
 		break;
 	case 12:
 		vio_queue_kicks(p->q, what & 16);

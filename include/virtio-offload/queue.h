@@ -81,6 +81,13 @@ VIO_API void vio_queue_give(struct vio_queue *q, struct vio_req **r, unsigned n)
 VIO_API void vio_queue_flush(struct vio_queue *q);
 
 /*
+ * Makes all given requests visible and leaves open whether to notify: the next flush asks
+ * for all that was published since the last one, as the ring's event index wants it. For
+ * those who notify late, and not after every batch.
+ */
+VIO_API void vio_queue_publish(struct vio_queue *q);
+
+/*
  * on: the guest shall kick from now on; then looks again and returns true if
  * requests are there already (so no wake-up is lost). off: kicks are not needed.
  */
@@ -100,7 +107,7 @@ VIO_API int vio_queue_error(const struct vio_queue *q);
 /* The sentence that goes with it, valid as long as q; "" without an error. */
 VIO_API const char *vio_queue_errmsg(const struct vio_queue *q);
 
-/* The state to continue from. Drain first: nothing may be in flight (-EBUSY). */
+/* The state to continue from. Drain and flush first: nothing may be in flight, or unsaid (-EBUSY). */
 VIO_API int vio_queue_save(const struct vio_queue *q, struct vio_queue_state *out);
 
 struct vio_queue_stats {

@@ -39,7 +39,6 @@ VIO_INLINE void packed_put(struct vio_queue *q, struct packed_used *u, struct qu
 		VIO_STORE_RELEASE(&u->ring[2 * u->idx + 1], word);
 	} else {
 		q->published = u->idx;
-		q->published_wrap = u->wrap;
 		q->first_word = word;
 	}
 	if (VIO_UNLIKELY(u->dirty))
@@ -139,11 +138,11 @@ void vio__packed_give(struct vio_queue *q, struct vio_req **r, unsigned n)
 	q->stats.given += n;
 }
 
-/* Does the driver want to hear of the `pending` descriptors that end before used_idx? (2.8.10) */
-static bool packed_wants(const struct vio_queue *q)
+/* Does the driver want to hear of the n descriptors that end before used_idx? (2.8.10) */
+static bool packed_wants(const struct vio_queue *q, uint16_t n)
 {
 	uint32_t word;
-	uint16_t flags, event, old = q->published, now = q->used_idx;
+	uint16_t flags, event, now = q->used_idx;
 
 	vio__full_barrier(); /* our descriptors first, then the driver's wish: it does the reverse */
 	word = VIO_LOAD((const uint32_t *)q->driver_event);
@@ -154,31 +153,41 @@ static bool packed_wants(const struct vio_queue *q)
 	/* Positions on one line: what lies behind now by wrap count is a ring's length earlier. */
 	if (!!(word & 0x8000) != q->used_wrap)
 		event = (uint16_t)(event - q->size);
-	if (q->published_wrap != q->used_wrap)
-		old = (uint16_t)(old - q->size);
-	return vring_need_event(event, now, old);
+	return vring_need_event(event, now, (uint16_t)(now - n));
 }
 
-void vio__packed_flush(struct vio_queue *q)
+VIO_INLINE void packed_show(struct vio_queue *q)
 {
-	bool wants;
-
-	if (!q->pending)
-		return;
 	VIO_STORE_RELEASE((uint64_t *)&q->ring[q->published].len, q->first_word);
 	if (VIO_UNLIKELY(q->dirty))
 		queue_log_ring(q, 16ull * q->published, 16);
 	if (q->track)
 		packed_track_flush(q);
-	wants = packed_wants(q);
 	q->pending = 0;
-	if (!wants) {
-		q->stats.suppressed++;
+}
+
+void vio__packed_publish(struct vio_queue *q)
+{
+	if (!q->pending)
+		return;
+	queue_leave_unsaid(q, q->pending);
+	packed_show(q);
+}
+
+void vio__packed_flush(struct vio_queue *q)
+{
+	uint16_t n = q->pending;
+
+	if (VIO_UNLIKELY(q->unsaid)) {
+		vio__packed_publish(q);
+		n = q->unsaid;
+		q->unsaid = 0;
+	} else if (n) {
+		packed_show(q);
+	} else {
 		return;
 	}
-	q->stats.notified++;
-	if (q->notify)
-		q->notify(q->notify_ctx);
+	queue_notify(q, packed_wants(q, n));
 }
 
 bool vio__packed_waiting(const struct vio_queue *q)

@@ -173,6 +173,14 @@ void vio_queue_untake(struct vio_queue *q, struct vio_req **r, unsigned n)
 	}
 }
 
+void vio_queue_publish(struct vio_queue *q)
+{
+	if (q->packed)
+		vio__packed_publish(q);
+	else
+		vio__split_publish(q);
+}
+
 void vio_queue_flush(struct vio_queue *q)
 {
 	if (q->packed)
@@ -214,7 +222,7 @@ const char *vio_queue_errmsg(const struct vio_queue *q)
 
 int vio_queue_save(const struct vio_queue *q, struct vio_queue_state *out)
 {
-	bool flushed = q->packed ? !q->pending : q->published == q->used_idx;
+	bool flushed = !q->unsaid && (q->packed ? !q->pending : q->published == q->used_idx);
 
 	if (q->inflight || !flushed)
 		return vio__fail(EBUSY, "queue: %u requests are in flight%s", q->inflight,

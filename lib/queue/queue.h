@@ -45,9 +45,9 @@ struct vio_queue {
 	bool avail_wrap, used_wrap;
 	uint16_t avail_idx, used_idx;
 	uint16_t published;	/* split: used_idx as the driver last saw it; packed: the batch's first slot */
-	bool published_wrap;	/* packed */
 	uint16_t parked;	/* split, event-idx: where the event lies while kicks are off */
-	uint16_t pending;	/* packed: descriptors given since the last flush */
+	uint16_t pending;	/* packed: descriptors given that the driver does not see yet */
+	uint16_t unsaid;	/* split: used elements, packed: descriptors that it sees, with no flush since */
 	unsigned nfree;
 	unsigned inflight;	/* requests out */
 	unsigned busy_desc;	/* packed: descriptors of those */
@@ -115,6 +115,7 @@ int vio__split_init(struct vio_queue *q, const struct vio_queue_opts *o);
 int vio__split_take(struct vio_queue *q, struct vio_req **r, unsigned n);
 void vio__split_untake(struct vio_queue *q, struct queue_req *s, bool resumed);
 void vio__split_give(struct vio_queue *q, struct vio_req **r, unsigned n);
+void vio__split_publish(struct vio_queue *q);
 void vio__split_flush(struct vio_queue *q);
 bool vio__split_kicks(struct vio_queue *q, bool on);
 bool vio__split_waiting(const struct vio_queue *q);
@@ -123,6 +124,7 @@ int vio__packed_init(struct vio_queue *q, const struct vio_queue_opts *o);
 int vio__packed_take(struct vio_queue *q, struct vio_req **r, unsigned n);
 void vio__packed_untake(struct vio_queue *q, struct queue_req *s, bool resumed);
 void vio__packed_give(struct vio_queue *q, struct vio_req **r, unsigned n);
+void vio__packed_publish(struct vio_queue *q);
 void vio__packed_flush(struct vio_queue *q);
 bool vio__packed_kicks(struct vio_queue *q, bool on);
 bool vio__packed_waiting(const struct vio_queue *q);
@@ -163,6 +165,28 @@ VIO_INLINE void queue_release_all(struct vio_queue *q, struct vio_req **r, unsig
 		*free++ = s;
 	}
 	q->nfree += n;
+}
+
+/*
+ * n more are visible, and whether to notify is left to a flush. Of more than a ring's length not every position could be
+ * told from those ahead: then the driver is notified wherever it wants that, but for the very next one.
+ */
+VIO_INLINE void queue_leave_unsaid(struct vio_queue *q, unsigned n)
+{
+	unsigned sum = q->unsaid + n;
+
+	q->unsaid = (uint16_t)(sum <= q->size ? sum : UINT16_MAX);
+}
+
+VIO_INLINE void queue_notify(struct vio_queue *q, bool wanted)
+{
+	if (!wanted) {
+		q->stats.suppressed++;
+		return;
+	}
+	q->stats.notified++;
+	if (q->notify)
+		q->notify(q->notify_ctx);
 }
 
 /* False if the head or id is out already: a guest that posts one twice. */

@@ -345,25 +345,35 @@ static bool split_wants(const struct vio_queue *q, uint16_t old, uint16_t now)
 	return !(VIO_LOAD(&q->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
 }
 
-void vio__split_flush(struct vio_queue *q)
+VIO_INLINE void split_show(struct vio_queue *q)
 {
-	uint16_t old = q->published;
-
-	if (old == q->used_idx)
-		return;
 	VIO_STORE_RELEASE(&q->used->idx, q->used_idx);
 	if (VIO_UNLIKELY(q->dirty))
 		queue_log_ring(q, offsetof(struct vring_used, idx), 2);
 	if (q->track)
 		split_track_flush(q);
 	q->published = q->used_idx;
-	if (!split_wants(q, old, q->used_idx)) {
-		q->stats.suppressed++;
-		return;
+}
+
+void vio__split_publish(struct vio_queue *q)
+{
+	queue_leave_unsaid(q, (uint16_t)(q->used_idx - q->published));
+	split_show(q);
+}
+
+void vio__split_flush(struct vio_queue *q)
+{
+	uint16_t old = q->published;
+
+	if (VIO_UNLIKELY(q->unsaid)) {
+		queue_leave_unsaid(q, (uint16_t)(q->used_idx - old));
+		old = (uint16_t)(q->used_idx - q->unsaid);
+		q->unsaid = 0;
 	}
-	q->stats.notified++;
-	if (q->notify)
-		q->notify(q->notify_ctx);
+	if (old == q->used_idx)
+		return;
+	split_show(q);
+	queue_notify(q, split_wants(q, old, q->used_idx));
 }
 
 bool vio__split_waiting(const struct vio_queue *q)
