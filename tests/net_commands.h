@@ -3,12 +3,13 @@
 #ifndef TESTS_NET_COMMANDS_H
 #define TESTS_NET_COMMANDS_H
 
+#include "device/net.h"
 #include "net_guest.h"
 
 #define NET_F(x) VIO_BIT(VIRTIO_NET_F_##x)
 #define NET_CONTROL                                                                                          \
 	(NET_F(CTRL_VQ) | NET_F(CTRL_RX) | NET_F(CTRL_RX_EXTRA) | NET_F(CTRL_VLAN) | NET_F(CTRL_MAC_ADDR) |  \
-	 NET_F(CTRL_GUEST_OFFLOADS) | NET_F(GUEST_ANNOUNCE))
+	 NET_F(CTRL_GUEST_OFFLOADS) | NET_F(GUEST_ANNOUNCE) | NET_F(NOTF_COAL) | NET_F(VQ_NOTF_COAL))
 #define NET_NO_ANSWER 0xaau
 #define NET_ACK_AT 0x8000u /* behind the command, in the control queue's memory */
 
@@ -92,6 +93,42 @@ RG_FN uint8_t net_command_offloads(struct net_guest *n, uint64_t offloads)
 	for (unsigned i = 0; i < 8; i++)
 		data[i] = (uint8_t)(offloads >> 8 * i);
 	return net_command(n, VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, data, 8);
+}
+
+/* All queues of a direction, by TX_SET or RX_SET. */
+RG_FN uint8_t net_command_coalesce(struct net_guest *n, uint8_t cmd, uint32_t packets, uint32_t usecs)
+{
+	const uint32_t data[] = { htole32(packets), htole32(usecs) };
+
+	return net_command(n, VIO_NET_CTRL_NOTF_COAL, cmd, data, sizeof(data));
+}
+
+/* One queue, by VQ_SET. */
+RG_FN uint8_t net_command_coalesce_queue(struct net_guest *n, uint16_t index, uint32_t packets, uint32_t usecs)
+{
+	const uint32_t data[] = { htole32(index | 0xabcdu << 16), htole32(packets), htole32(usecs) };
+
+	return net_command(n, VIO_NET_CTRL_NOTF_COAL, VIO_NET_CTRL_NOTF_COAL_VQ_SET, data, sizeof(data));
+}
+
+/* By VQ_GET, the answer in pieces of `each` bytes: packets << 32 | usecs, or UINT64_MAX if it is refused. */
+RG_FN uint64_t net_command_coalescing(struct net_guest *n, uint16_t index, unsigned each)
+{
+	const uint8_t command[] = { VIO_NET_CTRL_NOTF_COAL, VIO_NET_CTRL_NOTF_COAL_VQ_GET, (uint8_t)index,
+				    (uint8_t)(index >> 8), 0, 0 };
+	unsigned queue = net_command_queue(n), count = 1;
+	uint8_t *answer = net_ptr(n, queue, NET_ACK_AT);
+	struct rg_buf b[10] = { { NET_AT, sizeof(command), 0 } };
+	uint32_t value[2];
+
+	memcpy(net_ptr(n, queue, 0), command, sizeof(command));
+	memset(answer, NET_NO_ANSWER, 9);
+	for (unsigned at = 0; at < 9; at += each)
+		b[count++] = (struct rg_buf){ NET_AT + NET_ACK_AT + at, VIO_MIN(each, 9 - at), RG_WRITE };
+	if (net_run(n, queue, b, count) != 9 || answer[8] != VIRTIO_NET_OK)
+		return UINT64_MAX;
+	memcpy(value, answer, sizeof(value));
+	return (uint64_t)le32toh(value[0]) << 32 | le32toh(value[1]);
 }
 
 #endif

@@ -39,6 +39,9 @@ static const struct command {
 	{ 3, 0, NET_F(GUEST_ANNOUNCE), 0, { 0 } },
 	{ 4, 0, NET_F(MQ), 2, { 1 } },
 	{ 5, 0, NET_F(CTRL_GUEST_OFFLOADS), 8, { 0 } },
+	{ 6, 0, NET_F(NOTF_COAL), 8, { 1 } },
+	{ 6, 1, NET_F(NOTF_COAL), 8, { 1 } },
+	{ 6, 2, NET_F(VQ_NOTF_COAL), 12, { 1 } },
 };
 
 #define EACH(c)                                                                                              \
@@ -87,7 +90,7 @@ static void unknown(void **state)
 	(void)state;
 	up(NET_CONTROL | NET_F(MQ));
 	for (unsigned class = 0; class < 256; class ++)
-		for (unsigned cmd = class < 6 ? 6 : 0; cmd < 256; cmd += 3)
+		for (unsigned cmd = class < 7 ? 6 : 0; cmd < 256; cmd += 3)
 			assert_int_equal(net_command(&n, (uint8_t) class, (uint8_t)cmd, data, 1),
 					 VIRTIO_NET_ERR);
 	assert_int_equal(send(&commands[0], 1), VIRTIO_NET_OK);
@@ -134,6 +137,66 @@ static void values(void **state)
 	net_close(&n);
 }
 
+static uint64_t limits(unsigned packets)
+{
+	return (uint64_t)packets << 32 | 9;
+}
+
+/* Queues that there are not, that move no packets, or that do not run. */
+static void queues(void **state)
+{
+	static const uint16_t wrong[] = { 4, 5, 0x100, 0x8000, 0xffff };
+
+	(void)state;
+	up(NET_CONTROL | NET_F(MQ));
+	for (uint16_t i = 0; i < 4; i++)
+		assert_int_equal(net_command_coalesce_queue(&n, i, i + 1u, 9), VIRTIO_NET_OK);
+	for (unsigned i = 0; i < VIO_ARRAY_SIZE(wrong); i++) {
+		assert_int_equal(net_command_coalesce_queue(&n, wrong[i], 99, 99), VIRTIO_NET_ERR);
+		assert_int_equal(net_command_coalescing(&n, wrong[i], 9), UINT64_MAX);
+	}
+	assert_int_equal(net_stop(&n, 3), 0);
+	assert_int_equal(net_command_coalesce_queue(&n, 3, 99, 99), VIRTIO_NET_ERR);
+	assert_int_equal(net_command_coalescing(&n, 3, 9), UINT64_MAX);
+	for (uint16_t i = 0; i < 3; i++)
+		assert_int_equal(net_command_coalescing(&n, i, 9), limits(i + 1));
+	net_close(&n);
+}
+
+/* Of a driver without MQ the third is the control queue, and there is no fourth. */
+static void queues_without_pairs(void **state)
+{
+	(void)state;
+	up(NET_CONTROL);
+	assert_int_equal(net_command_coalesce_queue(&n, 1, 1, 9), VIRTIO_NET_OK);
+	for (uint16_t i = 2; i < 5; i++)
+		assert_int_equal(net_command_coalesce_queue(&n, i, 1, 9), VIRTIO_NET_ERR);
+	net_close(&n);
+}
+
+/* VQ_GET where there is no room for what it asks: refused, in the last byte that there is. */
+static void no_room_for_a_result(void **state)
+{
+	struct rg_buf b[] = { { NET_AT, 6, 0 }, { NET_AT + NET_ACK_AT, 0, RG_WRITE } };
+	uint8_t *answer;
+
+	(void)state;
+	up(NET_CONTROL);
+	assert_int_equal(net_command_coalesce_queue(&n, 0, 0x55555555, 0x55555555), VIRTIO_NET_OK);
+	memcpy(net_ptr(&n, 2, 0), "\6\3\0\0\0\0", 6);
+	answer = net_ptr(&n, 2, NET_ACK_AT);
+	for (unsigned room = 1; room < 9; room++) {
+		memset(answer, NET_NO_ANSWER, 10);
+		b[1].len = room;
+		assert_int_equal(net_run(&n, 2, b, 2), room);
+		assert_int_equal(answer[room - 1], VIRTIO_NET_ERR);
+		assert_int_equal(answer[room], NET_NO_ANSWER);
+		assert_null(memchr(answer, 0x55, 10));
+	}
+	assert_int_equal(net_run(&n, 2, b, 1), 0);
+	net_close(&n);
+}
+
 /* No room for an answer: not done, for nobody could know. No command at all: answered. */
 static void odd_chains(void **state)
 {
@@ -163,7 +226,8 @@ int main(void)
 		cmocka_unit_test(lengths),    cmocka_unit_test(not_negotiated),
 		cmocka_unit_test(unknown),    cmocka_unit_test(tables_that_lie),
 		cmocka_unit_test(too_long),   cmocka_unit_test(values),
-		cmocka_unit_test(odd_chains),
+		cmocka_unit_test(queues),     cmocka_unit_test(queues_without_pairs),
+		cmocka_unit_test(odd_chains), cmocka_unit_test(no_room_for_a_result),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@
 #define RECV_ALL (B(GUEST_CSUM) | B(GUEST_TSO4) | B(GUEST_TSO6) | B(GUEST_ECN) | GUEST_USO4 | GUEST_USO6)
 #define CONTROL                                                                                     \
 	(B(CTRL_VQ) | B(GUEST_ANNOUNCE) | B(CTRL_RX) | B(CTRL_RX_EXTRA) | B(CTRL_VLAN) | B(CTRL_MAC_ADDR) | \
-	 B(CTRL_GUEST_OFFLOADS))
+	 B(CTRL_GUEST_OFFLOADS) | B(NOTF_COAL) | B(VQ_NOTF_COAL))
 #define ALWAYS (B(STATUS) | B(MRG_RXBUF) | CONTROL)
 #define QUEUE_BITS (((1ull << 41) - 1) & ~((1ull << 24) - 1)) /* of rings and transports (6) */
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A device and its queues from within: dev.c is what all types share, vq.c runs a queue, vq_life.c starts and stops it. */
+/*
+ * A device and its queues from within: dev.c is what all types share, vq.c runs a queue, vq_life.c starts and stops it,
+ * vq_coal.c puts its notifications off.
+ */
 #ifndef VIO_DEVICE_DEVICE_H
 #define VIO_DEVICE_DEVICE_H
 
@@ -12,6 +15,18 @@ enum vq_state {
 	VQ_STOPPED,
 	VQ_RUNNING,
 	VQ_STOPPING,	/* takes nothing more; ends when all is given */
+};
+
+/* When a queue asks whether its guest wants to be notified. */
+struct vq_coal {
+	uint64_t by;		/* packets << 32 | microseconds, 0: after each pass; written by any thread */
+	uint64_t by_anew;	/* what a new ring begins with */
+	struct vio_timer timer;
+	bool waits;		/* it is set, for this: */
+	uint64_t waits_by;
+	uint64_t since;		/* when the first request was used of those that nothing was said of */
+	uint64_t said;		/* stats.requests when the guest was last asked */
+	uint64_t parts;		/* requests since then that only go on with another's packet */
 };
 
 /*
@@ -30,6 +45,7 @@ struct dev_vq {
 	bool recv;			/* its lane receives: what is under way waits for packets */
 	bool paused, renew;		/* as vio__vq_pause and vio__vq_renew say; written by any thread */
 	unsigned under_way;		/* submitted to the lane and not reaped */
+	struct vq_coal coal;
 	struct vio_poller *reply;
 	struct vio_msg go, answer_go, halt, answer_halt, broke, kicked;
 	int kick_posted;
@@ -73,6 +89,36 @@ unsigned vio__vq_run(struct vio_task *t, unsigned budget);
 bool vio__vq_arm(struct vio_task *t, bool on);
 /* All that was taken has been given, and the queue is to stop: takes everything down and answers. */
 void vio__vq_end(struct dev_vq *q);
+
+/* vq_coal.c, on the queue's poller: init once; begin with each start, before its poller hears of it. */
+void vio__vq_coal_init(struct dev_vq *q);
+void vio__vq_coal_begin(struct dev_vq *q, bool anew);
+/* The guest sees what was given; it is asked now or later. In place of a flush, while coal.by is not 0. */
+void vio__vq_publish(struct dev_vq *q);
+/* It is asked now. */
+void vio__vq_say(struct dev_vq *q);
+/* coal.by may have changed. */
+void vio__vq_coalesced(struct dev_vq *q);
+
+/* This request only goes on with the packet of the one before. */
+VIO_INLINE void vq_part(struct vio_vq *q)
+{
+	VIO_CONTAINER(q, struct dev_vq, v)->coal.parts++;
+}
+
+/* Does it run? A queue that is being started or stopped may have been asked too early or too late. */
+VIO_INLINE bool vq_runs(const struct vio_dev *d, unsigned index)
+{
+	return __atomic_load_n(&dev_full(d)->vqs[index].v.poller, __ATOMIC_ACQUIRE);
+}
+
+/*
+ * For a device whose guest says how often to notify it: once so many packets or so many microseconds have
+ * come together, at once if either is 0. anew: a ring that is reset begins with that, too. Any thread that
+ * runs one of the device's queues, or the control thread while none runs.
+ */
+void vio__vq_coalesce(struct vio_dev *d, unsigned index, uint32_t packets, uint32_t usecs, bool anew);
+void vio__vq_coalesces(const struct vio_dev *d, unsigned index, uint32_t *packets, uint32_t *usecs);
 
 /*
  * For a device whose control queue changes what others do: any thread that runs one of its

@@ -116,7 +116,8 @@ static int net_port(struct vio_dev *d)
 static const uint64_t net_control = NET_BIT(VIRTIO_NET_F_CTRL_VQ) | NET_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) |
 				    NET_BIT(VIRTIO_NET_F_CTRL_RX) | NET_BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) |
 				    NET_BIT(VIRTIO_NET_F_CTRL_VLAN) | NET_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) |
-				    NET_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
+				    NET_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) |
+				    NET_BIT(VIRTIO_NET_F_NOTF_COAL) | NET_BIT(VIRTIO_NET_F_VQ_NOTF_COAL);
 
 static void net_offer(struct vio_dev *d)
 {
@@ -205,6 +206,7 @@ static void net_features_set(struct vio_dev *d)
 	const struct net *n = d->priv;
 
 	net_forget(d);
+	vio__net_coal_reset(d);
 	vio__net_use_pairs(d, (d->acked & says_pairs) == says_pairs ? 1 : n->pairs);
 }
 

@@ -2,7 +2,7 @@
 /*
  * virtio-net (virtio 1.3, 5.1) from within: net.c is the device, net_tx.c what its guest
  * sends, net_rx.c what it receives, net_filter.c what of that it wants, net_ctrl.c its
- * control queue.
+ * control queue, net_coal.c how often it is notified.
  */
 #ifndef VIO_DEVICE_NET_H
 #define VIO_DEVICE_NET_H
@@ -22,6 +22,19 @@
 #define VIRTIO_NET_F_GUEST_USO6 55
 #define VIRTIO_NET_F_HOST_USO 56
 #endif
+#ifndef VIRTIO_NET_F_NOTF_COAL
+#define VIRTIO_NET_F_NOTF_COAL 53
+#endif
+#ifndef VIRTIO_NET_F_VQ_NOTF_COAL
+#define VIRTIO_NET_F_VQ_NOTF_COAL 52
+#endif
+/* 5.1.6.5.10; headers have some of them, by different names. */
+#define VIO_NET_CTRL_NOTF_COAL 6
+#define VIO_NET_CTRL_NOTF_COAL_TX_SET 0
+#define VIO_NET_CTRL_NOTF_COAL_RX_SET 1
+#define VIO_NET_CTRL_NOTF_COAL_VQ_SET 2
+#define VIO_NET_CTRL_NOTF_COAL_VQ_GET 3
+#define NET_COAL_RESULT 8u /* what VQ_GET answers, beside the ack */
 
 #define NET_BIT(b) (1ull << (b))
 /* What VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET can turn off and on. */
@@ -92,6 +105,9 @@ unsigned vio__net_send(struct vio_vq *q, struct vio_req **r, unsigned n);
 unsigned vio__net_recv(struct vio_vq *q, struct vio_req **r, unsigned n);
 void vio__net_received(struct vio_vq *q, struct vio_req **r, unsigned n);
 
+/* Into a request's buffers, which have len bytes of room. */
+void vio__net_scatter(const struct vio_req *r, const void *from, unsigned len);
+
 /* Carries out one command of the control queue and answers it: written is set. */
 void vio__net_ctrl(struct vio_vq *q, struct vio_req *r);
 
@@ -99,5 +115,12 @@ void vio__net_ctrl(struct vio_vq *q, struct vio_req *r);
  * offloads those that come may carry. */
 void vio__net_use_pairs(struct vio_dev *d, unsigned pairs);
 void vio__net_use_offloads(struct vio_dev *d, uint64_t guest_offloads);
+
+/* Commands of the control queue's, as net_ctrl.c has them. False: refused, and nothing has changed. */
+bool vio__net_coal_all(struct vio_dev *d, uint8_t command, const uint8_t *data, unsigned len);
+bool vio__net_coal_one(struct vio_dev *d, uint8_t command, const uint8_t *data, unsigned len);
+bool vio__net_coal_tell(const struct vio_dev *d, const uint8_t *data, uint8_t *result);
+/* No queue puts its notifications off. */
+void vio__net_coal_reset(struct vio_dev *d);
 
 #endif

@@ -16,6 +16,7 @@ struct ctrl_command {
 	uint8_t class, command;
 	uint8_t feature; /* that it needs */
 	uint16_t len;	 /* of its data */
+	/* NULL: the one command that asks; its answer has NET_COAL_RESULT bytes in front of the ack. */
 	bool (*run)(struct vio_dev *d, uint8_t command, const uint8_t *data, unsigned len);
 };
 
@@ -152,52 +153,66 @@ static const struct ctrl_command ctrl_commands[] = {
 	{ VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, VIRTIO_NET_F_MQ, 2, ctrl_pairs },
 	{ VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET,
 	  VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, 8, ctrl_offloads },
+	{ VIO_NET_CTRL_NOTF_COAL, VIO_NET_CTRL_NOTF_COAL_TX_SET, VIRTIO_NET_F_NOTF_COAL, 8, vio__net_coal_all },
+	{ VIO_NET_CTRL_NOTF_COAL, VIO_NET_CTRL_NOTF_COAL_RX_SET, VIRTIO_NET_F_NOTF_COAL, 8, vio__net_coal_all },
+	{ VIO_NET_CTRL_NOTF_COAL, VIO_NET_CTRL_NOTF_COAL_VQ_SET, VIRTIO_NET_F_VQ_NOTF_COAL, 12, vio__net_coal_one },
+	{ VIO_NET_CTRL_NOTF_COAL, VIO_NET_CTRL_NOTF_COAL_VQ_GET, VIRTIO_NET_F_VQ_NOTF_COAL, 4, NULL },
 };
 
-static const struct ctrl_command *ctrl_find(const struct vio_dev *d, const struct virtio_net_ctrl_hdr *h)
-{
-	for (const struct ctrl_command *c = ctrl_commands; c < ctrl_commands + VIO_ARRAY_SIZE(ctrl_commands);
-	     c++)
-		if (c->class == h->class && c->command == h->cmd)
-			return d->acked & NET_BIT(c->feature) ? c : NULL;
-	return NULL;
-}
-
-static bool ctrl_run(struct vio_dev *d, const uint8_t *bytes, unsigned len)
+/* The one that bytes are, if it was negotiated and has its length. */
+static const struct ctrl_command *ctrl_find(const struct vio_dev *d, const uint8_t *bytes, unsigned len)
 {
 	struct virtio_net_ctrl_hdr h;
-	const struct ctrl_command *c;
 
-	if (len < sizeof(h))
-		return false;
+	if (len < sizeof(h) || len > CTRL_BYTES)
+		return NULL;
 	memcpy(&h, bytes, sizeof(h));
-	bytes += sizeof(h);
-	len -= sizeof(h);
-	c = ctrl_find(d, &h);
-	return c && (c->len == len || c->len == CTRL_TABLES) && c->run(d, h.cmd, bytes, len);
-}
-
-/* The answer is the first writable byte of the chain. NULL: a command that can't be answered. */
-static uint8_t *ctrl_ack(const struct vio_req *r)
-{
-	for (unsigned i = r->nout; i < (unsigned)r->nout + r->nin; i++)
-		if (r->buf[i].iov_len)
-			return r->buf[i].iov_base;
+	for (const struct ctrl_command *c = ctrl_commands; c < ctrl_commands + VIO_ARRAY_SIZE(ctrl_commands);
+	     c++)
+		if (c->class == h.class && c->command == h.cmd && d->acked & NET_BIT(c->feature))
+			return c->len == len - sizeof(h) || c->len == CTRL_TABLES ? c : NULL;
 	return NULL;
 }
 
+static bool ctrl_run(struct vio_dev *d, const struct ctrl_command *c, const uint8_t *bytes, unsigned len,
+		     uint8_t *result)
+{
+	bytes += sizeof(struct virtio_net_ctrl_hdr);
+	len -= sizeof(struct virtio_net_ctrl_hdr);
+	return c->run ? c->run(d, c->command, bytes, len) : vio__net_coal_tell(d, bytes, result);
+}
+
+/* Writable bytes of the chain, which take the answer: at most as many as one can have. */
+static unsigned ctrl_room(struct vio_req *r)
+{
+	uint64_t room = 0;
+
+	r->iov = r->buf + r->nout;
+	r->niov = r->nin;
+	for (unsigned i = 0; i < r->niov; i++)
+		room += r->iov[i].iov_len;
+	return (unsigned)VIO_MIN(room, NET_COAL_RESULT + 1);
+}
+
+/* The answer is a result, if the command has one, then the ack. Where there is no room for both, the command is refused;
+ * where there is none at all, it can't be answered. */
 void vio__net_ctrl(struct vio_vq *q, struct vio_req *r)
 {
-	uint8_t bytes[CTRL_BYTES + 1], *ack = ctrl_ack(r);
+	uint8_t bytes[CTRL_BYTES + 1], answer[NET_COAL_RESULT + 1] = { 0 };
 	unsigned len = (unsigned)vio__packet_copy(bytes, r->buf, r->nout, 0, sizeof(bytes));
+	unsigned room = ctrl_room(r), result;
+	const struct ctrl_command *c;
 	bool done;
 
 	__asm__ volatile("" ::: "memory"); /* bytes are the copy from here on */
-	done = ack && len <= CTRL_BYTES && ctrl_run(q->dev, bytes, len);
+	c = ctrl_find(q->dev, bytes, len);
+	result = c && !c->run ? NET_COAL_RESULT : 0;
+	done = c && room > result && ctrl_run(q->dev, c, bytes, len, answer);
 	if (!done)
 		vq_count(&q->stats->errors, 1);
-	if (!ack)
+	r->written = VIO_MIN(room, result + 1);
+	if (!r->written)
 		return;
-	*ack = done ? VIRTIO_NET_OK : VIRTIO_NET_ERR;
-	r->written = 1;
+	answer[r->written - 1] = done ? VIRTIO_NET_OK : VIRTIO_NET_ERR;
+	vio__net_scatter(r, answer, r->written);
 }

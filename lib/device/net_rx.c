@@ -69,7 +69,7 @@ VIO_INLINE struct virtio_net_hdr_v1 net_header(const struct vio_req *r)
 }
 
 /* There are len bytes of room: it was looked at on the way down. */
-static void net_scatter(const struct vio_req *r, const void *from, unsigned len)
+void vio__net_scatter(const struct vio_req *r, const void *from, unsigned len)
 {
 	for (unsigned i = 0; len; i++) {
 		unsigned piece = (unsigned)VIO_MIN(r->iov[i].iov_len, (size_t)len);
@@ -87,7 +87,7 @@ VIO_INLINE void net_write_header(const struct vio_req *r, unsigned hdr_len)
 	if (VIO_LIKELY(r->iov[0].iov_len >= NET_HDR && hdr_len == NET_HDR))
 		memcpy(r->iov[0].iov_base, &h, NET_HDR);
 	else
-		net_scatter(r, &h, hdr_len);
+		vio__net_scatter(r, &h, hdr_len);
 }
 
 /* Has the driver said that it wants such packets? The guest may change the frame meanwhile: it only fools
@@ -134,6 +134,8 @@ static __attribute__((noinline)) uint32_t net_received_any(struct vio_vq *q, con
 		f->lost = !net_wanted(q, net, f, r, blind);
 		f->rest = r->res > 0 ? (uint32_t)r->res : 1;
 		*packets += !f->lost;
+	} else {
+		vq_part(q);
 	}
 	f->rest--;
 	if (VIO_UNLIKELY(f->lost || blind))

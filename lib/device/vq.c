@@ -149,8 +149,10 @@ unsigned vio__vq_run(struct vio_task *t, unsigned budget)
 		if (q->under_way)
 			work += vq_up(q); /* what completed at once need not wait for the next pass */
 	}
-	if (work)
+	if (work && VIO_LIKELY(!VIO_LOAD(&q->coal.by)))
 		vio_queue_flush(q->v.queue);
+	else if (work)
+		vio__vq_publish(q);
 	vq_count(&q->stats.inflight, q->under_way - q->stats.inflight);
 	if (q->phase == VQ_STOPPING && !q->under_way)
 		vio__vq_end(q);

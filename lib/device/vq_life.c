@@ -7,6 +7,7 @@
 
 #include "base/barrier.h"
 
+#include <linux/virtio_config.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 
@@ -136,6 +137,7 @@ static void vq_stopped(struct vio_msg *m)
 /* All that was taken has been given: save, take everything down, answer. */
 void vio__vq_end(struct dev_vq *q)
 {
+	vio__vq_say(q);
 	vio_queue_save(q->v.queue, &q->state);
 	vio_queue_kicks(q->v.queue, true); /* the next server of this ring finds kicks on, as on a new one */
 	if (q->o.kick_fd >= 0)
@@ -162,10 +164,12 @@ static void vq_kicked(struct vio_msg *m)
 {
 	struct dev_vq *q = VIO_CONTAINER(m, struct dev_vq, kicked);
 
-	__atomic_store_n(&q->kick_posted, 0, __ATOMIC_RELEASE);
+	/* An exchange: who finds it still set has written what is read from here on. */
+	__atomic_exchange_n(&q->kick_posted, 0, __ATOMIC_ACQ_REL);
 	if (q->phase != VQ_RUNNING)
 		return;
 	vq_count(&q->stats.kicks, 1);
+	vio__vq_coalesced(q);
 	vio_task_wake(q->v.poller, &q->task);
 }
 
@@ -182,6 +186,16 @@ void vio__vq_init(struct dev_vq *q, struct vio_dev *d, unsigned index)
 	q->answer_halt.fn = vq_stopped;
 	q->broke.fn = vq_broke;
 	q->kicked.fn = vq_kicked;
+	vio__vq_coal_init(q);
+}
+
+/* Has the driver just made it? A split ring comes back to these indexes after 65,536 requests: that does no harm. */
+static bool vq_is_new(const struct dev_vq *q)
+{
+	const struct vio_queue_state *s = &q->state;
+	bool packed = q->v.dev->acked & 1ull << VIRTIO_F_RING_PACKED;
+
+	return !q->o.state || (!s->avail_idx && !s->used_idx && (!packed || (s->avail_wrap && s->used_wrap)));
 }
 
 /* A refusal that needs no poller still answers by message, as every start does. */
@@ -217,6 +231,7 @@ void vio_vq_start(struct vio_dev *d, unsigned index, struct vio_poller *p, const
 	vio_mem_ref(q->o.mem);
 	if (q->o.state)
 		q->state = *q->o.state;
+	vio__vq_coal_begin(q, vq_is_new(q));
 	__atomic_store_n(&q->v.poller, p, __ATOMIC_RELEASE);
 	vio_poller_post(p, &q->go);
 }
