@@ -2,7 +2,7 @@
 /*
  * Commands of any content and framing to a network device's control queue, and packets in
  * between. A second, plainer filter beside it says what must be acknowledged, and which
- * packets the guest must get.
+ * packets the guest must get; and that is at once, however late it is notified.
  */
 #include "net_commands.h"
 
@@ -27,6 +27,7 @@ static struct model {
 		uint8_t mac[TABLE][6];
 	} table[2];
 	bool vlan[4096];
+	uint32_t limits[2 * PAIRS][2]; /* of notifications: packets, microseconds */
 } model;
 
 static struct net_guest guest;
@@ -47,12 +48,13 @@ static void guest_begin(struct input *in)
 					VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
 					VIRTIO_NET_F_GUEST_CSUM };
 	uint8_t without = input_byte(in);
+	const uint64_t coal = NET_F(NOTF_COAL) | NET_F(VQ_NOTF_COAL);
 
 	if (!guest.dev && (net_open(&guest) || net_device(&guest, 0, "pairs=2,mac=" MAC)))
 		abort();
 	model = (struct model){ .mode = { 1 },
 				.mac = { 2, 0, 0, 0, 0, 1 },
-				.features = NET_V1 | NET_F(CTRL_VQ) };
+				.features = NET_V1 | NET_F(CTRL_VQ) | (without == 0xff ? 0 : coal) };
 	for (unsigned i = 0; i < sizeof(bits); i++)
 		model.features |= without >> i & 1 ? 0 : VIO_BIT(bits[i]);
 	model.pairs = 1; /* without MQ there is no other, and queue 2 is this one */
@@ -141,6 +143,30 @@ static bool model_offloads(const uint8_t *p, unsigned len)
 	       !(*p & ~(model_has(VIRTIO_NET_F_GUEST_CSUM) ? 2 : 0));
 }
 
+static uint32_t le32(const uint8_t *p)
+{
+	return (uint32_t)(p[0] | p[1] << 8 | p[2] << 16) | (uint32_t)p[3] << 24;
+}
+
+static bool model_limits(uint8_t cmd, const uint8_t *p, unsigned len)
+{
+	unsigned queues = model_has(VIRTIO_NET_F_MQ) ? 2 * PAIRS : 2;
+	unsigned i = len < 2 ? queues : (unsigned)(p[0] | p[1] << 8);
+
+	if (!model_has(VIRTIO_NET_F_NOTF_COAL) || cmd > 3 || len != (cmd < 2 ? 8 : cmd == 2 ? 12 : 4))
+		return false;
+	if (cmd == 3) /* it has no room for an answer */
+		return false;
+	if (cmd == 2 && i >= queues)
+		return false;
+	p += cmd == 2 ? 4 : 0;
+	for (unsigned k = 0; k < queues; k++)
+		if (cmd == 2 ? k == i : k % 2 == !cmd)
+			memcpy(model.limits[k], (uint32_t[2]){ le32(p), le32(p + 4) },
+			       sizeof(model.limits[k]));
+	return true;
+}
+
 /* Must the device do it? */
 static bool model_does(const uint8_t *p, unsigned len)
 {
@@ -161,6 +187,8 @@ static bool model_does(const uint8_t *p, unsigned len)
 		return model_pairs(p + 2, len);
 	case 0x0500:
 		return model_offloads(p + 2, len);
+	case 0x0600 ... 0x06ff:
+		return model_limits(p[1], p + 2, len);
 	default:
 		return !p[0] && model_mode(p[1], p + 2, len);
 	}
@@ -205,6 +233,18 @@ static void command(struct input *in)
 	net_pump(&guest);
 }
 
+/* Each queue goes by what was said of it last, and nobody else has anything to say of it. */
+static void ask(struct input *in)
+{
+	unsigned queue = input_byte(in), each = 1 + input_byte(in) % 9;
+	bool there =
+		model_has(VIRTIO_NET_F_NOTF_COAL) && queue < (model_has(VIRTIO_NET_F_MQ) ? 2 * PAIRS : 2);
+	uint64_t told = net_command_coalescing(&guest, (uint16_t)queue, each);
+
+	if (told != (there ? (uint64_t)model.limits[queue][0] << 32 | model.limits[queue][1] : UINT64_MAX))
+		abort();
+}
+
 /* Into a pair in use: as the guest wants. Another one has no buffer for it. */
 static void packet(struct input *in)
 {
@@ -237,8 +277,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	guest_begin(&in);
 	while (in.at < in.end) {
-		if (input_byte(&in) & 1)
+		uint8_t what = input_byte(&in);
+
+		if (what & 1)
 			packet(&in);
+		else if (what & 2)
+			ask(&in);
 		else
 			command(&in);
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A driver that sleeps until it is interrupted, a queue on a thread of its own whose poller sleeps when it can,
- * and a control queue that changes on a third how long notifications are put off: the driver gets each packet,
- * and never sleeps for good.
+ * A driver that sleeps until it is interrupted, a queue on a thread of its own whose poller sleeps when it
+ * can, and a control queue that changes on a third how long notifications are put off: the driver gets each
+ * packet, and never sleeps for good.
  */
 #include "net_commands.h"
 
@@ -52,7 +52,8 @@ static void *serve(void *arg)
 
 	(void)arg;
 	while (!VIO_LOAD(&stop)) {
-		for (unsigned i = 0; i < 3 && net_port_waiting(n.port, 0) && delivered < VIO_LOAD(&allowed); i++) {
+		for (unsigned i = 0; i < 3 && net_port_waiting(n.port, 0) && delivered < VIO_LOAD(&allowed);
+		     i++) {
 			net_port_deliver(n.port, 0, frame, FRAME, 0, NULL);
 			delivered++;
 		}
@@ -115,7 +116,8 @@ static void command(unsigned i)
 	if (i % 3)
 		assert_int_equal(net_command_coalesce(&n, RX, packets[i % 6], usecs[i % 5]), VIRTIO_NET_OK);
 	else
-		assert_int_equal(net_command_coalesce_queue(&n, 0, packets[i % 5], usecs[i % 4]), VIRTIO_NET_OK);
+		assert_int_equal(net_command_coalesce_queue(&n, 0, packets[i % 5], usecs[i % 4]),
+				 VIRTIO_NET_OK);
 }
 
 static void stop_the_queue(void)

@@ -119,7 +119,8 @@ static void last_batch_comes_by_flush(void **state)
 	}
 }
 
-/* A driver that polls for many rounds of the ring hears of them if it ever asked, and not if it asks for the next. */
+/* A driver that polls for many rounds of the ring hears of them if it ever asked, and not if it asks for the
+ * next. */
 static void many_rounds_later(void **state)
 {
 	struct pair p;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A device and its queues from within: dev.c is what all types share, vq.c runs a queue, vq_life.c starts and stops it,
- * vq_coal.c puts its notifications off.
+ * A device and its queues from within: dev.c is what all types share, vq.c runs a queue, vq_life.c starts and
+ * stops it, vq_coal.c puts its notifications off.
  */
 #ifndef VIO_DEVICE_DEVICE_H
 #define VIO_DEVICE_DEVICE_H
@@ -90,10 +90,10 @@ bool vio__vq_arm(struct vio_task *t, bool on);
 /* All that was taken has been given, and the queue is to stop: takes everything down and answers. */
 void vio__vq_end(struct dev_vq *q);
 
-/* vq_coal.c, on the queue's poller: init once; begin with each start, before its poller hears of it. */
+/* vq_coal.c: once, and with each start, before the queue's poller hears of it. */
 void vio__vq_coal_init(struct dev_vq *q);
 void vio__vq_coal_begin(struct dev_vq *q, bool anew);
-/* The guest sees what was given; it is asked now or later. In place of a flush, while coal.by is not 0. */
+/* On that poller. The guest sees what was given; it is asked now or later. In place of a flush, while coal.by is not 0. */
 void vio__vq_publish(struct dev_vq *q);
 /* It is asked now. */
 void vio__vq_say(struct dev_vq *q);
@@ -106,7 +106,7 @@ VIO_INLINE void vq_part(struct vio_vq *q)
 	VIO_CONTAINER(q, struct dev_vq, v)->coal.parts++;
 }
 
-/* Does it run? A queue that is being started or stopped may have been asked too early or too late. */
+/* Was it started, and its stop not answered yet? Any thread. */
 VIO_INLINE bool vq_runs(const struct vio_dev *d, unsigned index)
 {
 	return __atomic_load_n(&dev_full(d)->vqs[index].v.poller, __ATOMIC_ACQUIRE);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Notification coalescing (virtio 1.3, 5.1.6.5.10): how often the driver wants to hear of what a queue has used. The
- * waiting is vq_coal.c's; here is what the driver says, for all queues of a direction or for one of them.
+ * Notification coalescing (virtio 1.3, 5.1.6.5.10): how often the driver wants to hear of what a queue has
+ * used. The waiting is vq_coal.c's; here is what the driver says, for all queues of a direction or for one of
+ * them.
  */
 #include "device/net.h"
 

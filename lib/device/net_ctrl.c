@@ -153,9 +153,12 @@ static const struct ctrl_command ctrl_commands[] = {
 	{ VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, VIRTIO_NET_F_MQ, 2, ctrl_pairs },
 	{ VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET,
 	  VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, 8, ctrl_offloads },
-	{ VIO_NET_CTRL_NOTF_COAL, VIO_NET_CTRL_NOTF_COAL_TX_SET, VIRTIO_NET_F_NOTF_COAL, 8, vio__net_coal_all },
-	{ VIO_NET_CTRL_NOTF_COAL, VIO_NET_CTRL_NOTF_COAL_RX_SET, VIRTIO_NET_F_NOTF_COAL, 8, vio__net_coal_all },
-	{ VIO_NET_CTRL_NOTF_COAL, VIO_NET_CTRL_NOTF_COAL_VQ_SET, VIRTIO_NET_F_VQ_NOTF_COAL, 12, vio__net_coal_one },
+	{ VIO_NET_CTRL_NOTF_COAL, VIO_NET_CTRL_NOTF_COAL_TX_SET, VIRTIO_NET_F_NOTF_COAL, 8,
+	  vio__net_coal_all },
+	{ VIO_NET_CTRL_NOTF_COAL, VIO_NET_CTRL_NOTF_COAL_RX_SET, VIRTIO_NET_F_NOTF_COAL, 8,
+	  vio__net_coal_all },
+	{ VIO_NET_CTRL_NOTF_COAL, VIO_NET_CTRL_NOTF_COAL_VQ_SET, VIRTIO_NET_F_VQ_NOTF_COAL, 12,
+	  vio__net_coal_one },
 	{ VIO_NET_CTRL_NOTF_COAL, VIO_NET_CTRL_NOTF_COAL_VQ_GET, VIRTIO_NET_F_VQ_NOTF_COAL, 4, NULL },
 };
 
@@ -194,8 +197,8 @@ static unsigned ctrl_room(struct vio_req *r)
 	return (unsigned)VIO_MIN(room, NET_COAL_RESULT + 1);
 }
 
-/* The answer is a result, if the command has one, then the ack. Where there is no room for both, the command is refused;
- * where there is none at all, it can't be answered. */
+/* The answer is a result, if the command has one, then the ack. Where there is no room for both, the command
+ * is refused; where there is none at all, it can't be answered. */
 void vio__net_ctrl(struct vio_vq *q, struct vio_req *r)
 {
 	uint8_t bytes[CTRL_BYTES + 1], answer[NET_COAL_RESULT + 1] = { 0 };

@@ -189,7 +189,8 @@ void vio__vq_init(struct dev_vq *q, struct vio_dev *d, unsigned index)
 	vio__vq_coal_init(q);
 }
 
-/* Has the driver just made it? A split ring comes back to these indexes after 65,536 requests: that does no harm. */
+/* Has the driver just made it? A split ring comes back to these indexes after 65,536 requests: that does no
+ * harm. */
 static bool vq_is_new(const struct dev_vq *q)
 {
 	const struct vio_queue_state *s = &q->state;

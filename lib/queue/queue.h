@@ -168,8 +168,9 @@ VIO_INLINE void queue_release_all(struct vio_queue *q, struct vio_req **r, unsig
 }
 
 /*
- * n more are visible, and whether to notify is left to a flush. Of more than a ring's length not every position could be
- * told from those ahead: then the driver is notified wherever it wants that, but for the very next one.
+ * n more are visible, and whether to notify is left to a flush. Of more than a ring's length not every
+ * position could be told from those ahead: then the driver is notified wherever it wants that, but for the
+ * very next one.
  */
 VIO_INLINE void queue_leave_unsaid(struct vio_queue *q, unsigned n)
 {
