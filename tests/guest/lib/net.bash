@@ -17,7 +17,7 @@ net_harness() { # BUILD-DIR [EXAMPLE...]: those besides the switch
 	guest_cpus=1
 }
 
-# switch_start ARG...: returns when it listens at all its sockets. In the namespaces of child "namespace", if there is one.
+# switch_start ARG...: returns when it listens at all its sockets, but for those where it is the client. In the namespaces of child "namespace", if there is one.
 switch_start() {
 	local argument socket within=()
 	[ -z "${child[namespace]-}" ] || within=("${enter_namespace[@]}")
@@ -27,7 +27,7 @@ switch_start() {
 	await_listener switch "$work/control"
 	for argument; do
 		socket=${argument#vhost-user:}
-		[ "$socket" = "$argument" ] || await_listener switch "${socket%%,*}"
+		[ "$socket" = "$argument" ] || [[ $socket == *,client=on* ]] || await_listener switch "${socket%%,*}"
 	done
 }
 
@@ -108,10 +108,13 @@ nic_args() {
 	mac=$(md5sum <<<"$name" | sed 's/\(..\)\(..\)\(..\).*/52:54:00:\1:\2:\3/')
 	properties=mac=$mac
 	for property in "${nic_vectors[@]}" "$@"; do properties+=,$property; done
-	echo "-chardev socket,id=$name,path=$work/$name,reconnect=1"
+	echo "-chardev socket,id=$name,path=$work/$name,$nic_socket"
 	echo "-netdev vhost-user,id=net$name,chardev=$name,queues=$pairs"
 	echo "-device virtio-net-pci,netdev=net$name,mq=$([ "$pairs" = 1 ] && echo off || echo on),romfile=,$properties"
 }
+
+# How QEMU gets to the switch; or "server=on", for a port with client=on.
+nic_socket=reconnect=1
 
 # guest_boot NAME [QEMU-ARG...]
 guest_boot() {

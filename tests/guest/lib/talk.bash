@@ -124,10 +124,10 @@ mtu() {
 	end_do "$1" "ip link set ${end_interface[$1]} mtu $2"
 }
 
-# Warnings of a kernel that was given frames whose header and content disagree.
+# Warnings of a kernel that was given frames whose header and content disagree, or buffers that it did not post.
 expect_no_complaints() {
 	local end
 	for end; do
-		end_do "$end" "! dmesg | grep -E 'bad gso|hw csum failure|BUG:|Oops|NETDEV WATCHDOG|transmit queue .* timed out'"
+		end_do "$end" "! dmesg | grep -E 'bad gso|hw csum failure|is not a head|BUG:|Oops|NETDEV WATCHDOG|transmit queue .* timed out'"
 	done
 }
