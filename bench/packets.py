@@ -163,10 +163,10 @@ def switch_10kflows(bench, effort):
 
 @figure("switch.1maddr", "x", floor=1.2)
 def switch_1maddr(bench, effort):
-    """Pairs, half of each here and there. Open vSwitch keeps a flow for each, as it would not left to itself."""
+    """Pairs, half of each here and there. Both keep a flow for each; Open vSwitch would not, left to itself."""
     pairs = effort.pairs_of_addresses
     return beside("switch.1maddr", bench, effort,
-                  lambda b, name: our_switch(b, name, "--max-addresses", "1048576"),
+                  lambda b, name: our_switch(b, name, "--max-addresses", "1048576", "--max-flows", "1048576"),
                   lambda b, name: OpenVSwitch(b, name, addresses=1000000, flows=4 * pairs),
                   floods(bench, (pairs, pairs), pairs))
 

@@ -9,6 +9,8 @@
 #define DELIVER_CARRIES (VIO_PACKET_CSUM | VIO_PACKET_CSUM_OK | VIO_PACKET_GSO | VIO_PACKET_ECN)
 #define DELIVER_IOV 1024u /* a frame in more pieces is neither cut nor summed */
 
+#define DELIVER_AHEAD 8u /* buffers */
+
 /* What goes out: a head of our own, then bytes of the sender's. */
 struct deliver_out {
 	const void *head;
@@ -90,6 +92,20 @@ VIO_INLINE void deliver_head(char *to, const struct sw_head *h)
 		memcpy(to + RECV_FRAME_MIN, h->bytes + RECV_FRAME_MIN, SW_TAG);
 }
 
+/* The lines of a buffer that is written a few frames later were last on the guest's core: called for now. */
+VIO_INLINE void deliver_call_for(const struct recv_fifo *fifo)
+{
+	const struct vio_req *r;
+
+	if (VIO_UNLIKELY(recv_fifo_waiting(fifo) <= DELIVER_AHEAD))
+		return;
+	r = recv_fifo_at(fifo, DELIVER_AHEAD);
+	if (VIO_UNLIKELY(!r->niov))
+		return;
+	vio__prefetch_write(r->iov->iov_base);
+	vio__prefetch_write((char *)r->iov->iov_base + VIO_CACHELINE);
+}
+
 /* The usual case: the frame is in one piece, and so is the buffer, which is long enough. False: it is not. */
 static bool deliver_whole(struct sw_lane *to, const struct sw_frame *f, const struct sw_head *h,
 			  uint8_t flags, const struct vio_offload *o)
@@ -102,6 +118,7 @@ static bool deliver_whole(struct sw_lane *to, const struct sw_frame *f, const st
 
 	if (f->r->niov != 1 || from->iov_len < f->len || r->niov != 1 || r->iov[0].iov_len < len + free)
 		return false;
+	deliver_call_for(fifo);
 	at = (char *)r->iov[0].iov_base + free;
 	deliver_head(at, h);
 	memcpy(at + h->len, (const char *)from->iov_base + f->skip, f->len - f->skip);

@@ -172,17 +172,17 @@ static int forward_act(struct sw_thread *t, struct sw_frame *f, const struct flo
 	return why;
 }
 
-/* Packets come in trains: the flow found last is most often the next one's. Its place always holds some flow.
- */
-VIO_INLINE bool forward_last(const struct sw_thread *t, const struct flow_key *key)
+/* Packets come in trains: the flow that a lane found last is most often its next one's. Its place always
+ * holds some flow. */
+VIO_INLINE bool forward_last(const struct sw_frame *f)
 {
-	return t->last && flow_is(t->last, key);
+	return f->from->last && flow_is(f->from->last, &f->key);
 }
 
 VIO_INLINE struct flow *forward_known(const struct sw_thread *t, const struct sw_frame *f)
 {
-	if (forward_last(t, &f->key))
-		return t->last;
+	if (forward_last(f))
+		return f->from->last;
 	return VIO_LIKELY(f->guess && flow_is(f->guess, &f->key)) ? f->guess : flow_find(t->flows, &f->key);
 }
 
@@ -196,7 +196,7 @@ static struct flow *forward_decision(struct sw_thread *t, const struct sw_frame 
 		w = flow_add(t->flows, &f->key, now);
 		sw_decide(t->sw, f, w, now);
 	}
-	t->last = w;
+	f->from->last = w;
 	return w;
 }
 
@@ -209,7 +209,7 @@ void sw_forward_look(struct sw_thread *t, struct sw_frame *f)
 	f->in_flags = (uint8_t)c->flags;
 	f->result = c->flags & VIO_SWITCH_DOWN ? VIO_SWITCH_DROP_DOWN : sw_parse(f, c, &f->key);
 	f->guess = NULL;
-	if (f->result < 0 && !forward_last(t, &f->key))
+	if (f->result < 0 && !forward_last(f))
 		f->guess = flow_guess(t->flows, &f->key);
 }
 

@@ -124,6 +124,7 @@ struct sw_lane {
 	bool live; /* has had a RECV since it last was empty: takes part in receiving */
 	struct recv_fifo fifo;
 	/* SENDs */
+	struct flow *last;   /* found for one of them; NULL: none yet */
 	unsigned held, done; /* submitted and not reaped; of these, in finished */
 	struct vio_req *finished[SW_LANE];
 };

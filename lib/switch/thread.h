@@ -39,7 +39,6 @@ struct sw_thread {
 	struct vio_switch *sw;
 	struct vio_poller *poller; /* NULL: waits for another one */
 	struct flow_table *flows;
-	struct flow *last; /* found in it; NULL: none yet */
 	struct vio_task task;
 	struct vio_watch bell;
 	unsigned index, lanes;
