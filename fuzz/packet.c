@@ -59,18 +59,20 @@ static void check_parsed(const struct packet *p, unsigned have)
 /* Each prefix of the frame, in a buffer of its own size. */
 static void parse_prefix(uint32_t len, unsigned have)
 {
-	static const uint8_t key[40] = { 1, 2, 3 };
+	static const uint8_t bytes[40] = { 1, 2, 3 };
+	static struct packet_rss_key key;
 	uint8_t *head = malloc(have + 1);
 	struct packet p;
 	uint16_t report;
 
 	have = VIO_MIN(have, len);
+	vio__packet_rss_key(&key, bytes, sizeof(bytes));
 	MUST(head);
 	memcpy(head, frame, have);
 	if (vio__packet_parse(&p, head, have, len)) {
 		check_parsed(&p, have);
 		vio__packet_hash(&p, head);
-		vio__packet_rss(&p, head, 0x1ff, key, sizeof(key), &report);
+		vio__packet_rss(&p, head, 0x1ff, &key, &report);
 		MUST(report <= VIRTIO_NET_HASH_REPORT_UDPv6_EX);
 	}
 	free(head);

@@ -44,13 +44,21 @@ bool vio__packet_parse(struct packet *p, const void *head, unsigned have, unsign
  * flow. */
 uint32_t vio__packet_hash(const struct packet *p, const void *head);
 
+/* A Toeplitz key, unrolled: what each half byte of the input adds to the hash, by its value. */
+#define PACKET_RSS_INPUT 36u /* two IPv6 addresses and two ports */
+struct packet_rss_key {
+	uint32_t adds[2 * PACKET_RSS_INPUT][16];
+};
+/* Of len bytes. One too short goes on with zeroes; bytes beyond 40 decide nothing. */
+void vio__packet_rss_key(struct packet_rss_key *k, const uint8_t *key, unsigned len);
+
 /*
  * Toeplitz over the fields that virtio 1.3, 5.1.6.4.3 selects from `types`
  * (VIRTIO_NET_RSS_HASH_TYPE_*); *report gets VIRTIO_NET_HASH_REPORT_*: NONE, and 0
- * as hash, where no type fits. A key too short goes on with zeroes.
+ * as hash, where no type fits.
  */
-uint32_t vio__packet_rss(const struct packet *p, const void *head, uint32_t types, const uint8_t *key,
-			 unsigned key_len, uint16_t *report);
+uint32_t vio__packet_rss(const struct packet *p, const void *head, uint32_t types,
+			 const struct packet_rss_key *key, uint16_t *report);
 
 /*
  * The ones' complement sum (RFC 1071) of len bytes of an iov, the first of them as the

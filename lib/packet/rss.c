@@ -2,9 +2,9 @@
 /* Receive-side scaling: the Toeplitz hash, and which fields it takes (virtio 1.3, 5.1.6.4.3). */
 #include "packet/packet.h"
 
-#include <linux/virtio_net.h>
+#include "base/barrier.h"
 
-#define RSS_INPUT_MAX 36u /* two IPv6 addresses and two ports */
+#include <linux/virtio_net.h>
 
 struct rss_kind {
 	uint32_t type;
@@ -67,27 +67,47 @@ static unsigned rss_addresses(const struct packet *p, const uint8_t *head, bool 
 	return 32;
 }
 
-/* For each set bit of the input, the 32 bits of the key that begin there. */
-static uint32_t rss_toeplitz(const uint8_t *in, unsigned len, const uint8_t *key, unsigned key_len)
+/* The 32 bits of the key that begin at `bit`. */
+static uint32_t rss_window(const uint8_t *key, unsigned len, unsigned bit)
 {
 	uint64_t window = 0;
+
+	for (unsigned i = bit / 8; i < bit / 8 + 5; i++)
+		window = window << 8 | (i < len ? key[i] : 0);
+	return (uint32_t)(window >> (8 - bit % 8));
+}
+
+/* Each set bit of the input adds the window that begins there. One store a word, as steer.h needs it. */
+void vio__packet_rss_key(struct packet_rss_key *k, const uint8_t *key, unsigned len)
+{
+	for (unsigned i = 0; i < 2 * PACKET_RSS_INPUT; i++) {
+		uint32_t adds[16] = { 0 };
+
+		for (unsigned bit = 0; bit < 4; bit++)
+			adds[8 >> bit] = rss_window(key, len, 4 * i + bit);
+		for (unsigned value = 1; value < 16; value++) {
+			adds[value] = adds[value & (value - 1)] ^ adds[value & -value];
+			VIO_STORE_RELEASE(&k->adds[i][value], adds[value]);
+		}
+		VIO_STORE_RELEASE(&k->adds[i][0], 0);
+	}
+}
+
+static uint32_t rss_toeplitz(const uint8_t *in, unsigned len, const struct packet_rss_key *k)
+{
 	uint32_t hash = 0;
 
-	for (unsigned i = 0; i < 8; i++)
-		window = window << 8 | (i < key_len ? key[i] : 0);
-	for (unsigned i = 0; i < len; i++) {
-		for (unsigned bit = 0; bit < 8; bit++)
-			hash ^= (uint32_t)(window >> (32 - bit)) & -(uint32_t)(in[i] >> (7 - bit) & 1);
-		window = window << 8 | (i + 8 < key_len ? key[i + 8] : 0);
-	}
+	for (unsigned i = 0; i < len; i++)
+		hash ^= VIO_LOAD_ACQUIRE(&k->adds[2 * i][in[i] >> 4]) ^
+			VIO_LOAD_ACQUIRE(&k->adds[2 * i + 1][in[i] & 15]);
 	return hash;
 }
 
-uint32_t vio__packet_rss(const struct packet *p, const void *head, uint32_t types, const uint8_t *key,
-			 unsigned key_len, uint16_t *report)
+uint32_t vio__packet_rss(const struct packet *p, const void *head, uint32_t types,
+			 const struct packet_rss_key *key, uint16_t *report)
 {
 	const struct rss_kind *k;
-	uint8_t in[RSS_INPUT_MAX];
+	uint8_t in[PACKET_RSS_INPUT];
 	unsigned n, len;
 
 	*report = VIRTIO_NET_HASH_REPORT_NONE;
@@ -104,5 +124,5 @@ uint32_t vio__packet_rss(const struct packet *p, const void *head, uint32_t type
 		memcpy(in + len, (const uint8_t *)head + p->l4, 4);
 		len += 4;
 	}
-	return rss_toeplitz(in, len, key, key_len);
+	return rss_toeplitz(in, len, key);
 }
