@@ -95,6 +95,21 @@ RG_FN uint8_t net_command_offloads(struct net_guest *n, uint64_t offloads)
 	return net_command(n, VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, data, 8);
 }
 
+/* key_len bytes of the key, whatever it says that they are. */
+RG_FN uint8_t net_command_hash(struct net_guest *n, uint32_t types, const void *key, unsigned key_len,
+			       uint8_t says)
+{
+	struct {
+		uint32_t types;
+		uint16_t reserved[4];
+		uint8_t key_len, key[300];
+	} __attribute__((packed)) data = { .types = htole32(types), .key_len = says };
+
+	if (key_len)
+		memcpy(data.key, key, key_len);
+	return net_command(n, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_HASH_CONFIG, &data, 13 + key_len);
+}
+
 /* All queues of a direction, by TX_SET or RX_SET. */
 RG_FN uint8_t net_command_coalesce(struct net_guest *n, uint8_t cmd, uint32_t packets, uint32_t usecs)
 {
@@ -104,7 +119,8 @@ RG_FN uint8_t net_command_coalesce(struct net_guest *n, uint8_t cmd, uint32_t pa
 }
 
 /* One queue, by VQ_SET. */
-RG_FN uint8_t net_command_coalesce_queue(struct net_guest *n, uint16_t index, uint32_t packets, uint32_t usecs)
+RG_FN uint8_t net_command_coalesce_queue(struct net_guest *n, uint16_t index, uint32_t packets,
+					 uint32_t usecs)
 {
 	const uint32_t data[] = { htole32(index | 0xabcdu << 16), htole32(packets), htole32(usecs) };
 
@@ -114,8 +130,12 @@ RG_FN uint8_t net_command_coalesce_queue(struct net_guest *n, uint16_t index, ui
 /* By VQ_GET, the answer in pieces of `each` bytes: packets << 32 | usecs, or UINT64_MAX if it is refused. */
 RG_FN uint64_t net_command_coalescing(struct net_guest *n, uint16_t index, unsigned each)
 {
-	const uint8_t command[] = { VIO_NET_CTRL_NOTF_COAL, VIO_NET_CTRL_NOTF_COAL_VQ_GET, (uint8_t)index,
-				    (uint8_t)(index >> 8), 0, 0 };
+	const uint8_t command[] = { VIO_NET_CTRL_NOTF_COAL,
+				    VIO_NET_CTRL_NOTF_COAL_VQ_GET,
+				    (uint8_t)index,
+				    (uint8_t)(index >> 8),
+				    0,
+				    0 };
 	unsigned queue = net_command_queue(n), count = 1;
 	uint8_t *answer = net_ptr(n, queue, NET_ACK_AT);
 	struct rg_buf b[10] = { { NET_AT, sizeof(command), 0 } };

@@ -38,6 +38,7 @@ static const struct command {
 	{ 2, 1, NET_F(CTRL_VLAN), 2, { 1 } },
 	{ 3, 0, NET_F(GUEST_ANNOUNCE), 0, { 0 } },
 	{ 4, 0, NET_F(MQ), 2, { 1 } },
+	{ 4, 2, NET_F(HASH_REPORT), 20, { 0xff, 1, 0, 0, [12] = 7 } },
 	{ 5, 0, NET_F(CTRL_GUEST_OFFLOADS), 8, { 0 } },
 	{ 6, 0, NET_F(NOTF_COAL), 8, { 1 } },
 	{ 6, 1, NET_F(NOTF_COAL), 8, { 1 } },
@@ -57,7 +58,7 @@ static uint8_t send(const struct command *c, unsigned len)
 static void lengths(void **state)
 {
 	(void)state;
-	up(NET_CONTROL | NET_F(MQ));
+	up(NET_CONTROL | NET_F(MQ) | NET_F(HASH_REPORT));
 	for (EACH(c)) {
 		for (unsigned len = 0; len < sizeof(c->data); len++)
 			if (len != c->len)
@@ -73,7 +74,7 @@ static void not_negotiated(void **state)
 {
 	(void)state;
 	for (EACH(c)) {
-		up((NET_CONTROL | NET_F(MQ)) & ~c->feature);
+		up((NET_CONTROL | NET_F(MQ) | NET_F(HASH_REPORT)) & ~c->feature);
 		assert_int_equal(send(c, c->len), VIRTIO_NET_ERR);
 		net_close(&n);
 	}

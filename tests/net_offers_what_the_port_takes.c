@@ -16,7 +16,7 @@
 #define RECV_ALL (B(GUEST_CSUM) | B(GUEST_TSO4) | B(GUEST_TSO6) | B(GUEST_ECN) | GUEST_USO4 | GUEST_USO6)
 #define CONTROL                                                                                     \
 	(B(CTRL_VQ) | B(GUEST_ANNOUNCE) | B(CTRL_RX) | B(CTRL_RX_EXTRA) | B(CTRL_VLAN) | B(CTRL_MAC_ADDR) | \
-	 B(CTRL_GUEST_OFFLOADS) | B(NOTF_COAL) | B(VQ_NOTF_COAL))
+	 B(CTRL_GUEST_OFFLOADS) | B(NOTF_COAL) | B(VQ_NOTF_COAL) | B(HASH_REPORT))
 #define ALWAYS (B(STATUS) | B(MRG_RXBUF) | CONTROL)
 #define QUEUE_BITS (((1ull << 41) - 1) & ~((1ull << 24) - 1)) /* of rings and transports (6) */
 
@@ -66,6 +66,7 @@ static void arguments_take_away(void **state)
 		{ "offloads=off", ALWAYS, 3 },
 		{ "merge=off,offloads=off", ALWAYS & ~B(MRG_RXBUF), 3 },
 		{ "control=off,offloads=off", B(STATUS) | B(MRG_RXBUF), 2 },
+		{ "hashes=off,offloads=off", ALWAYS & ~B(HASH_REPORT), 3 },
 		{ "pairs=4,offloads=off", ALWAYS | B(MQ), 9 },
 		{ "mtu=9000,offloads=off", ALWAYS | B(MTU), 3 },
 		{ "mac=52:54:00:12:34:56,offloads=off", ALWAYS | B(MAC), 3 },
@@ -144,9 +145,14 @@ static void config_space_says_the_same(void **state)
 	assert_int_equal(c.mtu, 1400);
 	assert_int_equal(c.max_virtqueue_pairs, 2);
 	assert_int_equal(c.status, VIRTIO_NET_S_LINK_UP);
+	assert_int_equal(c.rss_max_key_size, 40);
+	assert_int_equal(c.rss_max_indirection_table_length, 0);
+	assert_int_equal(c.supported_hash_types, 0x1ff);
 	vio_dev_free(n.dev);
-	offered(&n, "mac=52:54:00:12:34:56,mtu=9000");
+	offered(&n, "mac=52:54:00:12:34:56,mtu=9000,hashes=off");
 	c = config(&n);
+	assert_int_equal(c.rss_max_key_size, 0);
+	assert_int_equal(c.supported_hash_types, 0);
 	assert_memory_equal(c.mac, mac, 6);
 	assert_int_equal(c.mtu, 9000);
 	assert_int_equal(c.max_virtqueue_pairs, 1);

@@ -172,7 +172,7 @@ static int set_help(const struct option *o, const char *value, struct options *t
 	puts("vhost-user:SOCKET leads to a virtual machine. Also:\n"
 	     "  client=on             connect to SOCKET, and again when it goes, instead of listening there\n"
 	     "  require-seals=on      refuse guest memory that could shrink\n"
-	     "  pairs=N, queue-size=N, packed, mac=MAC, mtu=N, offloads, merge, control=on|off: of its card");
+	     "  pairs=N, queue-size=N, packed, mac=MAC, mtu=N, offloads, merge, control, hashes=on|off: of its card");
 	print_places();
 	puts("A backslash takes the next character as it is, for names that hold ',' or '|'.\n"
 	     "\nCOMMANDs of vswitch ctl:");

@@ -45,6 +45,7 @@ struct dev_vq {
 	bool recv;			/* its lane receives: what is under way waits for packets */
 	bool paused, renew;		/* as vio__vq_pause and vio__vq_renew say; written by any thread */
 	unsigned under_way;		/* submitted to the lane and not reaped */
+	unsigned ahead;			/* of those that came up, not in the batch that finish has; a RECV queue's only */
 	struct vq_coal coal;
 	struct vio_poller *reply;
 	struct vio_msg go, answer_go, halt, answer_halt, broke, kicked;
@@ -104,6 +105,12 @@ void vio__vq_coalesced(struct dev_vq *q);
 VIO_INLINE void vq_part(struct vio_vq *q)
 {
 	VIO_CONTAINER(q, struct dev_vq, v)->coal.parts++;
+}
+
+/* How many requests lie behind those that finish is given, where a RECV queue's device may look at them. */
+VIO_INLINE unsigned vq_ahead(const struct vio_vq *q)
+{
+	return VIO_CONTAINER(q, const struct dev_vq, v)->ahead;
 }
 
 /* Was it started, and its stop not answered yet? Any thread. */

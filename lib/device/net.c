@@ -63,10 +63,11 @@ static int net_args(struct vio_dev *d, const char *arg)
 		{ "offloads", VIO__ARG_BOOL, &n->offloads, 0, 0 },
 		{ "merge", VIO__ARG_BOOL, &n->merge, 0, 0 },
 		{ "control", VIO__ARG_BOOL, &n->control, 0, 0 },
+		{ "hashes", VIO__ARG_BOOL, &n->hashes, 0, 0 },
 	};
 	int rc;
 
-	n->offloads = n->merge = n->control = n->link = true;
+	n->offloads = n->merge = n->control = n->hashes = n->link = true;
 	rc = vio__args("net", arg, args, VIO_ARRAY_SIZE(args));
 	rc = rc ? rc : net_mac(n, mac);
 	free(mac);
@@ -135,6 +136,8 @@ static void net_offer(struct vio_dev *d)
 		d->offered |= NET_BIT(VIRTIO_NET_F_MRG_RXBUF);
 	if (n->control)
 		d->offered |= net_control;
+	if (n->control && n->hashes)
+		d->offered |= NET_BIT(VIRTIO_NET_F_HASH_REPORT);
 	if (n->pairs > 1)
 		d->offered |= NET_BIT(VIRTIO_NET_F_MQ);
 }
@@ -185,14 +188,23 @@ void vio__net_use_pairs(struct vio_dev *d, unsigned pairs)
 		vio__vq_pause(d, i, i / 2 >= pairs);
 }
 
+static unsigned net_hdr_len(uint64_t features)
+{
+	const uint64_t long_header = NET_BIT(VIRTIO_F_VERSION_1) | NET_BIT(VIRTIO_NET_F_MRG_RXBUF);
+
+	if (features & NET_BIT(VIRTIO_NET_F_HASH_REPORT))
+		return NET_HDR_HASH;
+	return features & long_header ? NET_HDR : NET_HDR_LEGACY;
+}
+
 /* What the driver has said is forgotten. */
 static void net_forget(struct vio_dev *d)
 {
-	const uint64_t long_header = NET_BIT(VIRTIO_F_VERSION_1) | NET_BIT(VIRTIO_NET_F_MRG_RXBUF);
 	struct net *n = d->priv;
 
-	n->hdr_len = d->acked & long_header ? NET_HDR : NET_HDR_LEGACY;
+	n->hdr_len = (uint8_t)net_hdr_len(d->acked);
 	net_apply(d, d->acked);
+	vio__net_hash_reset(d);
 	vio__net_filter_reset(&n->filter, n->mac, d->acked & NET_BIT(VIRTIO_NET_F_CTRL_VLAN));
 	VIO_STORE(&n->announce, false);
 	for (unsigned i = 0; i < n->pairs; i++)
@@ -250,6 +262,10 @@ static void net_config_read(struct vio_dev *d, void *to)
 	struct vio_backend_info now = { .sz = sizeof(now) };
 	struct virtio_net_config c = { .speed = htole32(UINT32_MAX), .duplex = UINT8_MAX };
 
+	if (d->offered & NET_BIT(VIRTIO_NET_F_HASH_REPORT)) {
+		c.rss_max_key_size = NET_HASH_KEY;
+		c.supported_hash_types = htole32(NET_HASH_TYPES);
+	}
 	if (!vio_backend_info(d->backend, &now))
 		n->port.link_down = now.link_down;
 	VIO_STORE(&n->up, n->link && !n->port.link_down);
@@ -309,7 +325,7 @@ const struct vio_device_type *vio_dev_net(void)
 		.sz = sizeof(type),
 		.name = "net",
 		.help = "pairs=N,queue-size=N,packed=on|off,mac=XX:XX:XX:XX:XX:XX,mtu=N,offloads=on|off,"
-			"merge=on|off,control=on|off: a network card",
+			"merge=on|off,control=on|off,hashes=on|off: a network card",
 		.id = 1,
 		.features = NET_BIT(VIRTIO_NET_F_STATUS),
 		.priv = sizeof(struct net),

@@ -2,7 +2,7 @@
 /*
  * virtio-net (virtio 1.3, 5.1) from within: net.c is the device, net_tx.c what its guest
  * sends, net_rx.c what it receives, net_filter.c what of that it wants, net_ctrl.c its
- * control queue, net_coal.c how often it is notified.
+ * control queue, net_coal.c how often it is notified, net_rss.c by which hash its packets go.
  */
 #ifndef VIO_DEVICE_NET_H
 #define VIO_DEVICE_NET_H
@@ -11,6 +11,7 @@
 
 #include "base/barrier.h"
 #include "device/net_filter.h"
+#include "packet/steer.h"
 
 #include <endian.h>
 #include <linux/virtio_net.h>
@@ -47,6 +48,9 @@
 #define NET_FRAME_MAX 65550u /* no frame is longer (virtio 1.3, 5.1.6.3.1) */
 #define NET_HDR_LEGACY 10u   /* struct virtio_net_hdr without num_buffers */
 #define NET_HDR 12u
+#define NET_HDR_HASH 20u      /* with VIRTIO_NET_F_HASH_REPORT */
+#define NET_HASH_TYPES 0x1ffu /* all of 5.1.6.4.3.1 */
+#define NET_HASH_KEY 40u      /* bytes: as many as decide anything, and the least that may be offered */
 
 /* One direction of a pair: one thread writes it, any may read the counters. */
 struct net_flow {
@@ -58,7 +62,7 @@ struct net_flow {
 	bool lost;     /* it is dropped: they go back empty */
 	/* Where a packet goes that meets a buffer with no room behind the header. */
 	struct iovec blind;
-	char blind_bytes[NET_HDR + 64];
+	char blind_bytes[NET_HDR_HASH + 64];
 };
 
 struct net_pair {
@@ -74,13 +78,14 @@ struct net {
 	uint16_t active;    /* pairs that the driver uses: the others move nothing */
 	struct net_pair *pair;
 	struct net_filter filter;
+	struct steer hash; /* that is reported of what comes, if hdr_len has room for it */
 
 	uint8_t mac[ETH_ALEN]; /* at reset; the one in use is filter.mac */
 	uint16_t mtu;	       /* 0: not offered */
 	unsigned pairs;
-	bool link;		       /* as vio_net_set_link has it */
-	bool announce;		       /* asked of the guest, and not done yet */
-	bool offloads, merge, control; /* arguments */
+	bool link;			       /* as vio_net_set_link has it */
+	bool announce;			       /* asked of the guest, and not done yet */
+	bool offloads, merge, control, hashes; /* arguments */
 	struct vio_backend_info port;
 };
 
@@ -122,5 +127,11 @@ bool vio__net_coal_one(struct vio_dev *d, uint8_t command, const uint8_t *data, 
 bool vio__net_coal_tell(const struct vio_dev *d, const uint8_t *data, uint8_t *result);
 /* No queue puts its notifications off. */
 void vio__net_coal_reset(struct vio_dev *d);
+
+bool vio__net_hash_set(struct vio_dev *d, uint8_t command, const uint8_t *data, unsigned len);
+void vio__net_hash_reset(struct vio_dev *d);
+/* Into the header of the packet that begins in r[0]; r[1] to r[n - 1] came up behind it. */
+void vio__net_hash(const struct net *net, struct vio_req *const *r, unsigned n,
+		   struct virtio_net_hdr_v1_hash *h);
 
 #endif

@@ -9,8 +9,8 @@
 
 #include "packet/packet.h"
 
-#define CTRL_BYTES 8192u       /* longest command: MAC tables of 1,363 addresses in all */
-#define CTRL_TABLES UINT16_MAX /* as ctrl_command.len: the command says itself */
+#define CTRL_BYTES 8192u     /* longest command: MAC tables of 1,363 addresses in all */
+#define CTRL_SAYS UINT16_MAX /* as ctrl_command.len: the command says itself */
 
 struct ctrl_command {
 	uint8_t class, command;
@@ -142,7 +142,7 @@ static const struct ctrl_command ctrl_commands[] = {
 	{ VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_NOMULTI, VIRTIO_NET_F_CTRL_RX_EXTRA, 1, ctrl_rx },
 	{ VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_NOUNI, VIRTIO_NET_F_CTRL_RX_EXTRA, 1, ctrl_rx },
 	{ VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_NOBCAST, VIRTIO_NET_F_CTRL_RX_EXTRA, 1, ctrl_rx },
-	{ VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, VIRTIO_NET_F_CTRL_RX, CTRL_TABLES,
+	{ VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, VIRTIO_NET_F_CTRL_RX, CTRL_SAYS,
 	  ctrl_mac_table },
 	{ VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, VIRTIO_NET_F_CTRL_MAC_ADDR, 6,
 	  ctrl_mac_address },
@@ -151,6 +151,8 @@ static const struct ctrl_command ctrl_commands[] = {
 	{ VIRTIO_NET_CTRL_ANNOUNCE, VIRTIO_NET_CTRL_ANNOUNCE_ACK, VIRTIO_NET_F_GUEST_ANNOUNCE, 0,
 	  ctrl_announced },
 	{ VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, VIRTIO_NET_F_MQ, 2, ctrl_pairs },
+	{ VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_HASH_CONFIG, VIRTIO_NET_F_HASH_REPORT, CTRL_SAYS,
+	  vio__net_hash_set },
 	{ VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET,
 	  VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, 8, ctrl_offloads },
 	{ VIO_NET_CTRL_NOTF_COAL, VIO_NET_CTRL_NOTF_COAL_TX_SET, VIRTIO_NET_F_NOTF_COAL, 8,
@@ -173,7 +175,7 @@ static const struct ctrl_command *ctrl_find(const struct vio_dev *d, const uint8
 	for (const struct ctrl_command *c = ctrl_commands; c < ctrl_commands + VIO_ARRAY_SIZE(ctrl_commands);
 	     c++)
 		if (c->class == h.class && c->command == h.cmd && d->acked & NET_BIT(c->feature))
-			return c->len == len - sizeof(h) || c->len == CTRL_TABLES ? c : NULL;
+			return c->len == len - sizeof(h) || c->len == CTRL_SAYS ? c : NULL;
 	return NULL;
 }
 

@@ -80,14 +80,19 @@ void vio__net_scatter(const struct vio_req *r, const void *from, unsigned len)
 	}
 }
 
-VIO_INLINE void net_write_header(const struct vio_req *r, unsigned hdr_len)
+/* Of the packet that begins in r[0]; r[1] to r[n - 1] came up behind it. */
+VIO_INLINE void net_write_header(const struct net *net, struct vio_req *const *r, unsigned n)
 {
-	struct virtio_net_hdr_v1 h = net_header(r);
+	struct virtio_net_hdr_v1_hash h = { .hdr = net_header(r[0]) };
+	const struct iovec *v = r[0]->iov;
 
-	if (VIO_LIKELY(r->iov[0].iov_len >= NET_HDR && hdr_len == NET_HDR))
-		memcpy(r->iov[0].iov_base, &h, NET_HDR);
-	else
-		vio__net_scatter(r, &h, hdr_len);
+	if (VIO_UNLIKELY(net->hdr_len == NET_HDR_HASH))
+		vio__net_hash(net, r, n, &h);
+	else if (VIO_LIKELY(v->iov_len >= NET_HDR && net->hdr_len == NET_HDR)) {
+		memcpy(v->iov_base, &h, NET_HDR);
+		return;
+	}
+	vio__net_scatter(r[0], &h, net->hdr_len);
 }
 
 /* Has the driver said that it wants such packets? The guest may change the frame meanwhile: it only fools
@@ -123,10 +128,13 @@ VIO_INLINE bool net_wanted(struct vio_vq *q, const struct net *net, struct net_f
 	return false;
 }
 
-/* Returns how many of the frame's bytes the guest gets in r. */
+/* up: n that came up, of which the first has its turn. Returns how many of the frame's bytes the guest gets
+ * in it. */
 static __attribute__((noinline)) uint32_t net_received_any(struct vio_vq *q, const struct net *net,
-							   struct net_flow *f, struct vio_req *r, uint64_t *packets)
+							   struct net_flow *f, struct vio_req *const *up,
+							   unsigned n, uint64_t *packets)
 {
+	struct vio_req *r = up[0];
 	const bool blind = r->iov == &f->blind, first = !f->rest;
 	uint32_t head = 0;
 
@@ -142,7 +150,7 @@ static __attribute__((noinline)) uint32_t net_received_any(struct vio_vq *q, con
 		return 0; /* written stays 0: drivers pass over a buffer too short for a header */
 	if (first) {
 		head = net->hdr_len;
-		net_write_header(r, head);
+		net_write_header(net, up, n);
 	}
 	r->written = head + (uint32_t)r->len;
 	return (uint32_t)r->len;
@@ -154,8 +162,8 @@ VIO_INLINE bool net_received_plain(const struct iovec *blind, struct vio_req *r)
 	static const uint8_t plain[NET_HDR] = { [offsetof(struct virtio_net_hdr_v1, num_buffers)] = 1 };
 	const struct iovec *v = r->iov;
 
-	if (VIO_UNLIKELY(r->res != 1 || r->flags & (VIO_PACKET_CSUM | VIO_PACKET_CSUM_OK) || v->iov_len < NET_HDR ||
-			 v == blind))
+	if (VIO_UNLIKELY(r->res != 1 || r->flags & (VIO_PACKET_CSUM | VIO_PACKET_CSUM_OK) ||
+			 v->iov_len < NET_HDR || v == blind))
 		return false;
 	memcpy(v->iov_base, plain, NET_HDR);
 	r->written = NET_HDR + (uint32_t)r->len;
@@ -163,7 +171,8 @@ VIO_INLINE bool net_received_plain(const struct iovec *blind, struct vio_req *r)
 }
 
 /* From the front of r, where no packet is in the midst of coming up: how many were plain. */
-VIO_INLINE unsigned net_received_run(const struct net_flow *f, struct vio_req **r, unsigned n, uint64_t *bytes)
+VIO_INLINE unsigned net_received_run(const struct net_flow *f, struct vio_req **r, unsigned n,
+				     uint64_t *bytes)
 {
 	const struct iovec *blind = &f->blind;
 	uint64_t sum = 0;
@@ -186,6 +195,7 @@ void vio__net_received(struct vio_vq *q, struct vio_req **r, unsigned n)
 	struct net_flow *f = &net->pair[q->index / 2].recv;
 	const bool all = q->index / 2 < VIO_LOAD(&net->active) && filter_passes_all(&net->filter);
 	const bool plain = all && net->hdr_len == NET_HDR && VIO_LOAD(&net->up);
+	const unsigned ahead = vq_ahead(q);
 	uint64_t bytes = 0, packets = 0;
 
 	for (unsigned i = 0; i < n; i++) {
@@ -197,7 +207,7 @@ void vio__net_received(struct vio_vq *q, struct vio_req **r, unsigned n)
 			if (i == n)
 				break;
 		}
-		bytes += net_received_any(q, net, f, r[i], &packets);
+		bytes += net_received_any(q, net, f, r + i, n - i + ahead, &packets);
 	}
 	vq_count(&f->packets, packets);
 	vq_count(&f->bytes, bytes);

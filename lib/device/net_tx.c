@@ -26,9 +26,11 @@ static unsigned net_cut(struct vio_req *r, unsigned left)
 }
 
 /* False: the chain is too short for a header. Else *h is the copy, and iov and len are the frame's. */
-static bool net_split(struct vio_req *r, struct virtio_net_hdr_v1 *h, unsigned hdr_len)
+static bool net_split(struct vio_req *r, struct virtio_net_hdr_v1_hash *h, unsigned hdr_len)
 {
 	unsigned first;
+
+	_Static_assert(sizeof(*h) == NET_HDR_HASH, "there is no longer header");
 
 	if (VIO_LIKELY(r->nout && r->buf[0].iov_len >= hdr_len))
 		memcpy(h, r->buf[0].iov_base, NET_HDR_LEGACY);
@@ -75,8 +77,8 @@ VIO_INLINE bool net_offload(struct vio_req *r, const struct virtio_net_hdr_v1 *h
 }
 
 /*
- * One buffer for header and frame, and no offload asked for: what most packets are. False: look closer; nothing is
- * kept of what was read here. (The first half of a header: flags and gso_type.)
+ * One buffer for header and frame, and no offload asked for: what most packets are. False: look closer;
+ * nothing is kept of what was read here. (The first half of a header: flags and gso_type.)
  */
 VIO_INLINE bool net_send_plain(struct vio_req *r, unsigned hdr_len)
 {
@@ -104,13 +106,13 @@ VIO_INLINE bool net_send_plain(struct vio_req *r, unsigned hdr_len)
 static __attribute__((noinline)) bool net_send_any(struct vio_vq *q, struct net_flow *f, struct vio_req *r,
 						   unsigned hdr_len, uint8_t takes)
 {
-	struct virtio_net_hdr_v1 h;
+	struct virtio_net_hdr_v1_hash h; /* what it says of a hash is nobody's business */
 	enum vio_net_drop why = VIO_NET_DROP_SHORT;
 
 	r->op = VIO_OP_SEND;
 	r->res = 0;
 	if (VIO_LIKELY(net_split(r, &h, hdr_len) && r->len >= NET_FRAME_MIN && r->len <= NET_FRAME_MAX)) {
-		if (VIO_LIKELY(net_offload(r, &h, takes)))
+		if (VIO_LIKELY(net_offload(r, &h.hdr, takes)))
 			return true;
 		why = VIO_NET_DROP_HEADER;
 	}

@@ -60,27 +60,51 @@ static void vq_give(struct dev_vq *q, struct vio_req **r, unsigned n)
 	vq_count(&q->stats.requests, n);
 }
 
-static unsigned vq_up_batch(struct dev_vq *q)
+static void vq_finish(struct dev_vq *q, struct vio_req **r, unsigned n)
 {
-	struct vio_req *r[VQ_BATCH];
-	unsigned n = q->under_way ? vio_lane_reap(q->v.lane, r, VQ_BATCH) : 0;
-
-	if (!n)
-		return 0;
-	q->under_way -= n;
 	q->v.dev->type->finish(&q->v, r, n);
 	vq_give(q, r, n);
+}
+
+static unsigned vq_reap(struct dev_vq *q, struct vio_req **r, unsigned n)
+{
+	n = q->under_way ? vio_lane_reap(q->v.lane, r, n) : 0;
+	q->under_way -= n;
 	return n;
 }
 
-/* Up: what the lane has finished goes back to the guest. A packet's buffers become visible all at once, so
- * receiving goes on until no packet can be left half reaped. */
+/* A packet's buffers become visible all at once, so receiving goes on until no packet can be left half reaped; and
+ * the device may look at those behind a batch, for what goes on there. */
+static unsigned vq_up_recv(struct dev_vq *q)
+{
+	struct vio_req *r[2 * VQ_BATCH];
+	unsigned have = vq_reap(q, r, VIO_ARRAY_SIZE(r)), all = 0;
+
+	while (have) {
+		unsigned n = VIO_MIN(have, VQ_BATCH);
+
+		have -= n;
+		q->ahead = have;
+		vq_finish(q, r, n);
+		memmove(r, r + n, have * sizeof(*r));
+		all += n;
+		if (n == VQ_BATCH)
+			have += vq_reap(q, r + have, VIO_ARRAY_SIZE(r) - have);
+	}
+	return all;
+}
+
+/* Up: what the lane has finished goes back to the guest. */
 static unsigned vq_up(struct dev_vq *q)
 {
-	unsigned n = vq_up_batch(q), more = n;
+	struct vio_req *r[VQ_BATCH];
+	unsigned n;
 
-	while (q->recv && more == VQ_BATCH)
-		n += more = vq_up_batch(q);
+	if (q->recv)
+		return vq_up_recv(q);
+	n = vq_reap(q, r, VQ_BATCH);
+	if (n)
+		vq_finish(q, r, n);
 	return n;
 }
 
