@@ -9,6 +9,8 @@
 #include <virtio-offload/loop.h>
 #include <virtio-offload/mem.h>
 #include <virtio-offload/net.h>
+#include <virtio-offload/nvme.h>
+#include <virtio-offload/nvme_tcp.h>
 #include <virtio-offload/poll.h>
 #include <virtio-offload/queue.h>
 #include <virtio-offload/req.h>

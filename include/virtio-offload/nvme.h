@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An NVM subsystem (NVMe Base 2.0): its namespaces, each over a backend of its own, and
+ * the hosts that may see them. Each host that connects gets a controller of its own;
+ * a transport (nvme_tcp.h) is the way in.
+ *
+ * Namespaces come, go and grow while hosts are connected; those are told at once by
+ * an asynchronous event. Every function here may be called from any thread.
+ */
+#ifndef VIRTIO_OFFLOAD_NVME_H
+#define VIRTIO_OFFLOAD_NVME_H
+
+#include <virtio-offload/backend.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vio_nvme;
+
+struct vio_nvme_opts {
+	size_t sz;
+	const char *nqn;	 /* required: "nqn.2014-08.org.example:disks", at most 223 bytes */
+	const char *serial;	 /* up to 20 printable bytes; NULL: made of the NQN, always the same */
+	const char *model;	 /* up to 40; NULL means "virtio-offload" */
+	unsigned max_namespaces; /* namespace ids are 1 to this: at most 1024, 0 means 128 */
+	unsigned max_queues;	 /* I/O queues of a controller: at most 1024, 0 means 64 */
+};
+
+/* -EINVAL for a bad option, -ENOSYS in a library built without NVMe. */
+VIO_API int vio_nvme_new(struct vio_nvme **s, const struct vio_nvme_opts *opts);
+
+/* All transports that serve it must have been freed. Its namespaces go with it. */
+VIO_API void vio_nvme_free(struct vio_nvme *s);
+
+/*
+ * Lets this host in. Without a call all hosts are let in; from the first on only
+ * those named. It is the name that a host gives itself: a lock against mistakes, not
+ * against attackers. -EINVAL, -ENOMEM.
+ */
+VIO_API int vio_nvme_allow(struct vio_nvme *s, const char *host_nqn);
+
+struct vio_nvme_ns_opts {
+	size_t sz;
+	uint32_t nsid;	  /* 0: the lowest that is free */
+	bool read_only;	  /* as a store that is read-only always is */
+	uint8_t uuid[16]; /* all zero: made of the subsystem's NQN and the id, always the same */
+	bool reserved[3]; /* 0 */
+};
+
+/*
+ * Adds a namespace over b, whose blocks have 512 to 65536 bytes; a reference is kept.
+ * Returns its id. -EEXIST when the id is taken, -ENOSPC when all are, -EINVAL.
+ */
+VIO_API int vio_nvme_ns_add(struct vio_nvme *s, struct vio_backend *b, const struct vio_nvme_ns_opts *opts);
+
+/*
+ * Takes a namespace away: hosts' commands for it fail from soon after on; those under
+ * way end as they would have. The backend's reference is dropped when the last has. -ENOENT.
+ */
+VIO_API int vio_nvme_ns_remove(struct vio_nvme *s, uint32_t nsid);
+
+/* Asks the backend for its size anew, and tells the hosts if it has changed. -ENOENT, or what the backend
+ * said. */
+VIO_API int vio_nvme_ns_resize(struct vio_nvme *s, uint32_t nsid);
+
+/* What was done for all hosts so far. */
+struct vio_nvme_stats {
+	size_t sz;
+	uint64_t controllers; /* hosts' associations now */
+	uint64_t queues;      /* of all controllers, now */
+	uint64_t reads;	      /* commands */
+	uint64_t writes;
+	uint64_t others; /* I/O commands that are neither */
+	uint64_t bytes_read;
+	uint64_t bytes_written;
+	uint64_t errors;       /* commands that failed */
+	uint64_t admin;	       /* admin and fabrics commands */
+	uint64_t media_errors; /* commands that failed because the backend did */
+};
+VIO_API void vio_nvme_stats(struct vio_nvme *s, struct vio_nvme_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* Admin commands: which there are, and those that need no file of their own. */
+#include "nvme/nv.h"
+
+/* Only commands of the same queue could be found without disturbing others: those that wait for an event. */
+static uint16_t admin_abort(struct nv_qp *qp, struct nvme_req *r)
+{
+	uint16_t sqid = (uint16_t)r->cmd.cdw10, cid = (uint16_t)(r->cmd.cdw10 >> 16);
+	struct nvme_reqs keep = { 0 };
+	struct nvme_req *aer, *found = NULL;
+
+	r->result = 1; /* not aborted */
+	if (sqid)
+		return 0;
+	while ((aer = nvme_reqs_pop(&qp->aers))) {
+		if (!found && aer->cmd.cid == cid)
+			found = aer;
+		else
+			nvme_reqs_push(&keep, aer);
+	}
+	qp->aers = keep;
+	if (!found)
+		return 0;
+	qp->naers--;
+	nv_done(found, NVME_STATUS(NVME_SC_ABORT_REQ));
+	r->result = 0;
+	return 0;
+}
+
+static uint16_t admin_event(struct nv_qp *qp, struct nvme_req *r)
+{
+	if (qp->naers == NV_AERS)
+		return NV_NO_SPECIFIC(NVME_SC_ASYNC_LIMIT);
+	nvme_reqs_push(&qp->aers, r);
+	qp->naers++;
+	nv_event_tell(qp);
+	return NV_LATER;
+}
+
+static uint16_t admin_keep_alive(struct nv_qp *qp)
+{
+	nv_ctrl_alive(qp);
+	return 0;
+}
+
+uint16_t nv_admin(struct nv_qp *qp, struct nvme_req *r)
+{
+	if (!(qp->ctrl->csts & NV_CSTS_RDY))
+		return NV_NO(NVME_SC_CMD_SEQ_ERROR);
+	switch (r->cmd.opcode) {
+	case nvme_admin_identify:
+		return nv_identify(qp, r);
+	case nvme_admin_get_log_page:
+		return nv_log(qp, r);
+	case nvme_admin_set_features:
+		return nv_features_set(qp, r);
+	case nvme_admin_get_features:
+		return nv_features_get(qp, r);
+	case nvme_admin_async_event:
+		return admin_event(qp, r);
+	case nvme_admin_keep_alive:
+		return admin_keep_alive(qp);
+	case nvme_admin_abort_cmd:
+		return qp->ctrl->discovery ? NV_NO(NVME_SC_INVALID_OPCODE) : admin_abort(qp, r);
+	default:
+		return NV_NO(NVME_SC_INVALID_OPCODE);
+	}
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* Controllers: one for each host's association, from the Connect of its admin queue until its last queue has
+ * gone. */
+#include "nvme/nv.h"
+
+#include <limits.h>
+
+#define CTRL_LAST_ID 0xffefu /* larger ones are reserved */
+
+static bool ctrl_id_taken(const struct vio_nvme *s, uint16_t id)
+{
+	for (const struct nv_ctrl *c = s->ctrls; c; c = c->next)
+		if (c->cntlid == id)
+			return true;
+	return false;
+}
+
+/* Ids go round, so that one is not soon another host's. 0: all are taken. */
+static uint16_t ctrl_new_id(struct vio_nvme *s)
+{
+	for (unsigned i = 0; i < CTRL_LAST_ID; i++) {
+		s->last_cntlid = (uint16_t)(s->last_cntlid % CTRL_LAST_ID + 1u);
+		if (!ctrl_id_taken(s, s->last_cntlid))
+			return s->last_cntlid;
+	}
+	return 0;
+}
+
+void nv_ctrl_reset(struct nv_ctrl *c)
+{
+	c->f = (struct nv_features){ .temp_over = 0x157, .queues = (uint16_t)c->s->max_queues };
+	VIO_STORE(&c->f.write_cache, true);
+}
+
+struct nv_ctrl *nv_ctrl_new(struct vio_nvme *s)
+{
+	struct nv_ctrl *c = calloc(1, sizeof(*c));
+	uint16_t id = c ? ctrl_new_id(s) : 0;
+
+	if (!id) {
+		free(c);
+		return NULL;
+	}
+	c->s = s;
+	c->cntlid = id;
+	nv_ctrl_reset(c);
+	c->next = s->ctrls;
+	s->ctrls = c;
+	return c;
+}
+
+void nv_ctrl_end_io(struct nv_ctrl *c)
+{
+	for (struct nv_qp *qp = c->qps; qp; qp = qp->next)
+		if (qp->qid)
+			nv_qp_kill(qp);
+}
+
+void nv_ctrl_end(struct nv_ctrl *c)
+{
+	for (struct nv_qp *qp = c->qps; qp; qp = qp->next)
+		nv_qp_kill(qp);
+}
+
+static void ctrl_free(struct nv_ctrl *c)
+{
+	for (struct nv_ctrl **at = &c->s->ctrls; *at; at = &(*at)->next)
+		if (*at == c) {
+			*at = c->next;
+			break;
+		}
+	free(c->changed);
+	free(c);
+}
+
+void nv_ctrl_leave(struct nv_qp *qp)
+{
+	struct nv_ctrl *c = qp->ctrl;
+
+	for (struct nv_qp **at = &c->qps; *at; at = &(*at)->next)
+		if (*at == qp) {
+			*at = qp->next;
+			break;
+		}
+	qp->ctrl = NULL;
+	if (c->admin == qp) { /* without it there is no controller */
+		c->admin = NULL;
+		nv_ctrl_end(c);
+	}
+	if (!c->qps)
+		ctrl_free(c);
+}
+
+void nv_ctrl_alive(struct nv_qp *admin)
+{
+	uint32_t kato = admin->ctrl->kato;
+
+	if (kato)
+		vio_timer_set(admin->group->poller, &admin->alive, kato * 1000000ull);
+	else
+		vio_timer_cancel(admin->group->poller, &admin->alive);
+}
+
+void nv_ctrl_error(struct nv_qp *qp, const struct nvme_req *r)
+{
+	struct nv_ctrl *c = qp->ctrl;
+	struct nv_error *e;
+
+	nv_count(&qp->group->counts.errors, 1);
+	if (!c)
+		return;
+	pthread_mutex_lock(&c->s->lock);
+	e = &c->error[c->errors % NV_ERRORS];
+	*e = (struct nv_error){ .count = ++c->errors,
+				.sqid = qp->qid,
+				.cid = r->cmd.cid,
+				.status = r->status,
+				.nsid = r->cmd.opcode == NVME_OPC_FABRICS ? 0 : r->cmd.nsid };
+	if (qp->qid)
+		e->lba = r->cmd.cdw10 | (uint64_t)r->cmd.cdw11 << 32;
+	pthread_mutex_unlock(&c->s->lock);
+}
+
+/* 3.1.3.1: 128 entries, contiguous, ready within half a second, the NVM command set, 4 KiB pages. */
+uint64_t nv_ctrl_cap(const struct nv_ctrl *c)
+{
+	(void)c;
+	return (NV_ENTRIES - 1) | 1ull << 16 | 1ull << 24 | 1ull << 37;
+}

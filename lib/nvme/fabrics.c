@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/* Fabrics commands (NVMe Base 2.0, 6): Connect, properties, Disconnect. */
+#include "nvme/nv.h"
+
+#define PROP_CAP 0x00
+#define PROP_VS 0x08
+#define PROP_CC 0x14
+#define PROP_CSTS 0x1c
+#define PROP_NSSR 0x20
+#define PROP_CRTO 0x68
+
+#define FAB_VERSION 0x00020000u
+#define CC_SHN(cc) ((cc) >> 14 & 3)
+
+/* Which field a Connect is refused for (6.3): its offset in the command, or in the data. */
+static uint16_t connect_bad(struct nvme_req *r, unsigned offset, bool in_data)
+{
+	r->result = offset | (in_data ? 1u << 16 : 0);
+	return NV_NO_SPECIFIC(NVME_SC_CONNECT_INVALID_PARAM);
+}
+#define CONNECT_BAD_CMD(r, field) connect_bad(r, offsetof(struct nvme_connect_cmd, field), false)
+#define CONNECT_BAD_DATA(r, field) connect_bad(r, offsetof(struct nvmf_connect_data, field), true)
+
+static bool fab_is_nqn(const char nqn[NVME_NQN_LENGTH])
+{
+	return nqn[0] && memchr(nqn, 0, NVME_NQN_MAX + 1);
+}
+
+static uint16_t connect_check(struct nvme_req *r, const struct nvme_connect_cmd *c,
+			      const struct nvmf_connect_data *d)
+{
+	if (c->recfmt)
+		return NV_NO_SPECIFIC(NVME_SC_CONNECT_FORMAT);
+	if (!c->sqsize || c->sqsize >= NV_ENTRIES)
+		return CONNECT_BAD_CMD(r, sqsize);
+	if (!fab_is_nqn(d->subsysnqn))
+		return CONNECT_BAD_DATA(r, subsysnqn);
+	if (!fab_is_nqn(d->hostnqn))
+		return CONNECT_BAD_DATA(r, hostnqn);
+	return 0;
+}
+
+/* All of these are called under the lock. */
+static void connect_join(struct nv_qp *qp, struct nv_ctrl *c, uint16_t qid)
+{
+	qp->ctrl = c;
+	qp->qid = qid;
+	qp->next = c->qps;
+	c->qps = qp;
+}
+
+static uint16_t connect_admin(struct nv_qp *qp, struct nvme_req *r, const struct nvme_connect_cmd *c,
+			      const struct nvmf_connect_data *d)
+{
+	struct vio_nvme *s = qp->group->s;
+	bool discovery = !strcmp(d->subsysnqn, NVME_DISCOVERY_NQN);
+	struct nv_ctrl *ctrl;
+
+	if (!discovery && strcmp(d->subsysnqn, s->nqn))
+		return CONNECT_BAD_DATA(r, subsysnqn);
+	if (!discovery && !nv_host_allowed(s, d->hostnqn))
+		return NV_NO_SPECIFIC(NVME_SC_CONNECT_INVALID_HOST);
+	if (d->cntlid != UINT16_MAX) /* ours are dynamic */
+		return CONNECT_BAD_DATA(r, cntlid);
+	ctrl = nv_ctrl_new(s);
+	if (!ctrl)
+		return NVME_STATUS(NVME_SCT_CMD_SPECIFIC << NVME_SCT_SHIFT | NVME_SC_CONNECT_CTRL_BUSY);
+	ctrl->discovery = discovery;
+	ctrl->kato = c->kato;
+	ctrl->admin = qp;
+	memcpy(ctrl->hostnqn, d->hostnqn, sizeof(ctrl->hostnqn));
+	memcpy(ctrl->hostid, d->hostid, sizeof(ctrl->hostid));
+	connect_join(qp, ctrl, 0);
+	return 0;
+}
+
+static bool connect_has_queue(const struct nv_ctrl *c, uint16_t qid)
+{
+	for (const struct nv_qp *qp = c->qps; qp; qp = qp->next)
+		if (qp->qid == qid)
+			return true;
+	return false;
+}
+
+static uint16_t connect_io(struct nv_qp *qp, struct nvme_req *r, const struct nvme_connect_cmd *c,
+			   const struct nvmf_connect_data *d)
+{
+	struct vio_nvme *s = qp->group->s;
+	struct nv_ctrl *ctrl = s->ctrls;
+
+	if (strcmp(d->subsysnqn, s->nqn))
+		return CONNECT_BAD_DATA(r, subsysnqn);
+	while (ctrl && ctrl->cntlid != d->cntlid)
+		ctrl = ctrl->next;
+	if (!ctrl || ctrl->discovery || !ctrl->admin)
+		return CONNECT_BAD_DATA(r, cntlid);
+	if (strcmp(d->hostnqn, ctrl->hostnqn))
+		return CONNECT_BAD_DATA(r, hostnqn);
+	if (memcmp(d->hostid, ctrl->hostid, sizeof(ctrl->hostid)))
+		return CONNECT_BAD_DATA(r, hostid);
+	if (c->qid > ctrl->f.queues)
+		return CONNECT_BAD_CMD(r, qid);
+	if (!(VIO_LOAD(&ctrl->csts) & NV_CSTS_RDY) || connect_has_queue(ctrl, c->qid))
+		return NV_NO(NVME_SC_CMD_SEQ_ERROR);
+	connect_join(qp, ctrl, c->qid);
+	return 0;
+}
+
+static uint16_t fab_connect(struct nv_qp *qp, struct nvme_req *r)
+{
+	struct vio_nvme *s = qp->group->s;
+	const struct nvmf_connect_data *d = r->buf;
+	struct nvme_connect_cmd c;
+	uint16_t status;
+
+	if (qp->ctrl)
+		return NV_NO(NVME_SC_CMD_SEQ_ERROR);
+	if (r->len != sizeof(*d) || !d || r->dir != NVME_DIR_IN)
+		return NV_NO(NVME_SC_SGL_INVALID_DATA);
+	memcpy(&c, &r->cmd, sizeof(c));
+	status = connect_check(r, &c, d);
+	if (status)
+		return status;
+	pthread_mutex_lock(&s->lock);
+	status = c.qid ? connect_io(qp, r, &c, d) : connect_admin(qp, r, &c, d);
+	pthread_mutex_unlock(&s->lock);
+	if (status)
+		return status;
+	if (qp->queue->ops->accept(qp->queue, c.sqsize + 1u, !(c.cattr & NVME_CATTR_NO_SQFLOW))) {
+		nv_qp_close(qp);
+		return NVME_STATUS(NVME_SC_INTERNAL);
+	}
+	if (!c.qid)
+		nv_ctrl_alive(qp);
+	vio_poller_log(qp->group->poller, VIO_LOG_INFO, "nvme: %s connects queue %u of controller %u",
+		       qp->ctrl->hostnqn, c.qid, qp->ctrl->cntlid);
+	r->result = qp->ctrl->cntlid;
+	return 0;
+}
+
+static uint16_t fab_get(struct nv_qp *qp, struct nvme_req *r)
+{
+	const struct nv_ctrl *c = qp->ctrl;
+	struct nvme_property_cmd p;
+	bool wide;
+
+	memcpy(&p, &r->cmd, sizeof(p));
+	wide = (p.attrib & 7) == 1;
+	if ((p.attrib & 7) > 1 || wide != (p.offset == PROP_CAP))
+		return NV_NO(NVME_SC_INVALID_FIELD);
+	switch (p.offset) {
+	case PROP_CAP:
+		r->result = nv_ctrl_cap(c);
+		return 0;
+	case PROP_VS:
+		r->result = FAB_VERSION;
+		return 0;
+	case PROP_CC:
+		r->result = c->cc;
+		return 0;
+	case PROP_CSTS:
+		r->result = c->csts;
+		return 0;
+	case PROP_NSSR:
+		return 0;
+	case PROP_CRTO:
+		r->result = 1u << 16 | 1u; /* ready within half a second, either way */
+		return 0;
+	default:
+		return NV_NO(NVME_SC_INVALID_FIELD);
+	}
+}
+
+/* CSS, MPS, AMS, and the sizes of entries, when there are I/O queues for them. */
+static bool cc_fits(const struct nv_ctrl *c, uint32_t cc)
+{
+	if (cc & 0x3ff0)
+		return false;
+	return c->discovery || (cc >> 16 & 0xff) == 0x46 || !(cc >> 16 & 0xff);
+}
+
+/* A reset from within: I/O queues end, what the host has set is forgotten, its events come back. */
+static void cc_disable(struct nv_qp *qp)
+{
+	struct nv_ctrl *c = qp->ctrl;
+
+	pthread_mutex_lock(&c->s->lock);
+	nv_ctrl_end_io(c);
+	nv_ctrl_reset(c);
+	c->event_due = c->event_masked = false;
+	pthread_mutex_unlock(&c->s->lock);
+	nv_qp_drain(qp);
+}
+
+static void cc_write(struct nv_qp *qp, uint32_t cc)
+{
+	struct nv_ctrl *c = qp->ctrl;
+	uint32_t csts = c->csts, was = c->cc;
+
+	c->cc = cc;
+	if (cc & NV_CC_EN && !(was & NV_CC_EN))
+		csts = cc_fits(c, cc) ? NV_CSTS_RDY : NV_CSTS_CFS;
+	if (!(cc & NV_CC_EN) && was & NV_CC_EN)
+		csts = 0;
+	csts &= ~(NV_CSTS_SHUT | NV_CSTS_SHUT >> 1);
+	if (CC_SHN(cc))
+		csts |= NV_CSTS_SHUT;
+	VIO_STORE(&c->csts, csts);
+	if (!(cc & NV_CC_EN) && was & NV_CC_EN)
+		cc_disable(qp);
+}
+
+static uint16_t fab_set(struct nv_qp *qp, struct nvme_req *r)
+{
+	struct nvme_property_cmd p;
+
+	memcpy(&p, &r->cmd, sizeof(p));
+	if (p.attrib & 7 || p.offset != PROP_CC)
+		return NV_NO(NVME_SC_INVALID_FIELD);
+	cc_write(qp, (uint32_t)p.value);
+	return 0;
+}
+
+static uint16_t fab_disconnect(struct nv_qp *qp)
+{
+	if (!qp->qid)
+		return NV_NO_SPECIFIC(NVME_SC_DISCONNECT_INVALID_QTYPE);
+	qp->queue->ops->end(qp->queue, false);
+	return 0;
+}
+
+uint16_t nv_fabrics(struct nv_qp *qp, struct nvme_req *r)
+{
+	uint8_t type = r->cmd.nsid & 0xff; /* where fctype lies */
+
+	if (type == nvme_fabrics_type_connect)
+		return fab_connect(qp, r);
+	if (!qp->ctrl)
+		return NV_NO(NVME_SC_CMD_SEQ_ERROR);
+	switch (type) {
+	case nvme_fabrics_type_property_get:
+		return qp->qid ? NV_NO(NVME_SC_INVALID_FIELD) : fab_get(qp, r);
+	case nvme_fabrics_type_property_set:
+		return qp->qid ? NV_NO(NVME_SC_INVALID_FIELD) : fab_set(qp, r);
+	case nvme_fabrics_type_disconnect:
+		return fab_disconnect(qp);
+	default:
+		return NV_NO(NVME_SC_INVALID_FIELD);
+	}
+}

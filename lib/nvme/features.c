@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* Set and Get Features (NVMe Base 2.0, 5.15 and 5.27): what a host may set holds until its controller is
+ * reset. */
+#include "nvme/nv.h"
+
+#define FEAT_SAVE (1u << 31)
+enum feat_select { FEAT_CURRENT, FEAT_DEFAULT, FEAT_SAVED, FEAT_CAPABILITIES };
+#define FEAT_CHANGEABLE 4u /* of a feature's capabilities */
+
+/* Those that are only kept. */
+static uint32_t *feat_plain(struct nv_features *f, uint8_t id, uint32_t cdw11)
+{
+	switch (id) {
+	case NVME_FEAT_FID_ARBITRATION:
+		return &f->arbitration;
+	case NVME_FEAT_FID_POWER_MGMT:
+		return &f->power;
+	case NVME_FEAT_FID_TEMP_THRESH:
+		return cdw11 >> 20 & 3 ? &f->temp_under : &f->temp_over;
+	case NVME_FEAT_FID_ERR_RECOVERY:
+		return &f->recovery;
+	case NVME_FEAT_FID_WRITE_ATOMIC:
+		return &f->atomicity;
+	case NVME_FEAT_FID_ASYNC_EVENT:
+		return &f->events;
+	default:
+		return NULL;
+	}
+}
+
+static bool feat_known(const struct nv_ctrl *c, uint8_t id)
+{
+	switch (id) {
+	case NVME_FEAT_FID_ASYNC_EVENT:
+	case NVME_FEAT_FID_KATO:
+		return true;
+	case NVME_FEAT_FID_ARBITRATION:
+	case NVME_FEAT_FID_POWER_MGMT:
+	case NVME_FEAT_FID_TEMP_THRESH:
+	case NVME_FEAT_FID_ERR_RECOVERY:
+	case NVME_FEAT_FID_VOLATILE_WC:
+	case NVME_FEAT_FID_NUM_QUEUES:
+	case NVME_FEAT_FID_WRITE_ATOMIC:
+	case NVME_FEAT_FID_HOST_ID:
+		return !c->discovery;
+	default:
+		return false;
+	}
+}
+
+static uint32_t feat_queues(const struct nv_features *f)
+{
+	return (f->queues - 1u) | (f->queues - 1u) << 16;
+}
+
+static uint16_t feat_set_queues(struct nv_ctrl *c, struct nvme_req *r)
+{
+	uint32_t sqs = (r->cmd.cdw11 & 0xffff) + 1, cqs = (r->cmd.cdw11 >> 16) + 1;
+
+	if (sqs > 65535 || cqs > 65535)
+		return NV_NO(NVME_SC_INVALID_FIELD);
+	c->f.queues = (uint16_t)VIO_MIN(VIO_MIN(sqs, cqs), c->s->max_queues);
+	r->result = feat_queues(&c->f);
+	return 0;
+}
+
+static uint16_t feat_set_kato(struct nv_qp *qp, const struct nvme_req *r)
+{
+	qp->ctrl->kato = r->cmd.cdw11;
+	nv_ctrl_alive(qp);
+	return 0;
+}
+
+static uint16_t feat_set_plain(struct nv_ctrl *c, struct nvme_req *r, uint8_t id)
+{
+	if (id == NVME_FEAT_FID_POWER_MGMT && r->cmd.cdw11 & 0x1f)
+		return NV_NO(NVME_SC_INVALID_FIELD); /* there is one state */
+	*feat_plain(&c->f, id, r->cmd.cdw11) =
+		id == NVME_FEAT_FID_TEMP_THRESH ? r->cmd.cdw11 & 0xffff : r->cmd.cdw11;
+	return 0;
+}
+
+uint16_t nv_features_set(struct nv_qp *qp, struct nvme_req *r)
+{
+	struct nv_ctrl *c = qp->ctrl;
+	uint8_t id = r->cmd.cdw10 & 0xff;
+
+	if (!feat_known(c, id))
+		return NV_NO(NVME_SC_INVALID_FIELD);
+	if (r->cmd.cdw10 & FEAT_SAVE)
+		return NV_NO_SPECIFIC(NVME_SC_FEATURE_NOT_SAVEABLE);
+	switch (id) {
+	case NVME_FEAT_FID_NUM_QUEUES:
+		return feat_set_queues(c, r);
+	case NVME_FEAT_FID_KATO:
+		return feat_set_kato(qp, r);
+	case NVME_FEAT_FID_VOLATILE_WC:
+		VIO_STORE(&c->f.write_cache, r->cmd.cdw11 & 1);
+		return 0;
+	case NVME_FEAT_FID_HOST_ID: /* Connect said who it is */
+		return NV_NO_SPECIFIC(NVME_SC_FEATURE_NOT_CHANGEABLE);
+	default:
+		return feat_set_plain(c, r, id);
+	}
+}
+
+static uint16_t feat_get_host(const struct nv_ctrl *c, struct nvme_req *r)
+{
+	if (!(r->cmd.cdw11 & 1))
+		return NV_NO(NVME_SC_INVALID_FIELD); /* over fabrics ids have 128 bits */
+	if (r->len < sizeof(c->hostid) || !r->buf || r->dir != NVME_DIR_OUT)
+		return NV_NO(NVME_SC_SGL_INVALID_DATA);
+	memcpy(r->buf, c->hostid, sizeof(c->hostid));
+	return 0;
+}
+
+static uint16_t feat_get(const struct nv_ctrl *c, struct nvme_req *r, uint8_t id)
+{
+	struct nv_ctrl now = { .f = c->f };
+
+	switch (id) {
+	case NVME_FEAT_FID_NUM_QUEUES:
+		r->result = feat_queues(&c->f);
+		return 0;
+	case NVME_FEAT_FID_KATO:
+		r->result = c->kato;
+		return 0;
+	case NVME_FEAT_FID_VOLATILE_WC:
+		r->result = VIO_LOAD(&c->f.write_cache);
+		return 0;
+	case NVME_FEAT_FID_HOST_ID:
+		return feat_get_host(c, r);
+	default:
+		r->result = *feat_plain(&now.f, id, r->cmd.cdw11);
+		return 0;
+	}
+}
+
+uint16_t nv_features_get(struct nv_qp *qp, struct nvme_req *r)
+{
+	uint8_t id = r->cmd.cdw10 & 0xff;
+	struct nv_ctrl fresh = { .s = qp->ctrl->s, .discovery = qp->ctrl->discovery };
+
+	if (!feat_known(qp->ctrl, id))
+		return NV_NO(NVME_SC_INVALID_FIELD);
+	switch (r->cmd.cdw10 >> 8 & 7) {
+	case FEAT_CURRENT:
+		return feat_get(qp->ctrl, r, id);
+	case FEAT_DEFAULT:
+	case FEAT_SAVED: /* which, as nothing can be saved, is the default */
+		if (id == NVME_FEAT_FID_HOST_ID)
+			return NV_NO(NVME_SC_INVALID_FIELD);
+		nv_ctrl_reset(&fresh);
+		return feat_get(&fresh, r, id);
+	case FEAT_CAPABILITIES:
+		r->result = id == NVME_FEAT_FID_HOST_ID ? 0 : FEAT_CHANGEABLE;
+		return 0;
+	default:
+		return NV_NO(NVME_SC_INVALID_FIELD);
+	}
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* A poller's lanes into the namespaces, shared by all its queue pairs: requests go down in batches. */
+#include "nvme/nv.h"
+
+#define NV_REAPS 8u /* batches a pass: commands that go on may complete at once, again and again */
+
+static void lane_free(struct nv_lane *l)
+{
+	vio_req_pool_free(l->reqs);
+	vio_lane_free(l->lane);
+	nv_ns_put(l->ns);
+	free(l);
+}
+
+static struct nv_lane *lane_new(struct nv_group *g, struct nv_ns *ns)
+{
+	VIO_OPTS(vio_lane_opts, o, .mem = npool_mem(g->pool));
+	struct nv_lane *l = calloc(1, sizeof(*l));
+	int rc = l ? 0 : vio__fail(ENOMEM, "out of memory");
+
+	rc = rc ? rc : vio_lane_new(&l->lane, ns->backend, g->poller, &o);
+	rc = rc ? rc : vio_req_pool_new(&l->reqs, l->lane, NV_REQS, 1);
+	if (rc) {
+		vio_poller_log(g->poller, VIO_LOG_ERROR, "nvme: namespace %u can't be reached from here: %s",
+			       ns->nsid, vio_errmsg());
+		if (l)
+			vio_lane_free(l->lane);
+		free(l);
+		return NULL;
+	}
+	for (struct vio_lane *at = l->lane; at; at = at->next)
+		at->task = g->task;
+	l->ns = ns;
+	return l;
+}
+
+/* The namespace has gone, or another has its id: what waits is refused, what is under way comes back. */
+static void lane_shut(struct nv_lane *l)
+{
+	struct nvme_req *r;
+
+	l->closing = true;
+	while ((r = nvme_reqs_pop(&l->waiting)))
+		nv_done(r, NV_NO(NVME_SC_INVALID_FIELD));
+}
+
+static void group_sync_one(struct nv_group *g, uint32_t nsid)
+{
+	struct nv_ns *ns = g->closing ? NULL : nv_ns_get(g->s, nsid);
+	struct nv_lane **at = &g->by_nsid[nsid], *l = *at;
+
+	if (l && l->ns != ns) {
+		lane_shut(l);
+		l = *at = NULL;
+	}
+	if (!ns || l) {
+		nv_ns_put(ns);
+		return;
+	}
+	l = lane_new(g, ns);
+	if (!l) {
+		nv_ns_put(ns);
+		return;
+	}
+	*at = l;
+	l->next = g->lanes;
+	g->lanes = l;
+}
+
+static void group_sync(struct nv_group *g)
+{
+	for (uint32_t i = 1; i <= g->s->max_ns; i++)
+		group_sync_one(g, i);
+	vio_task_wake(g->poller, g->task);
+}
+
+static void group_sync_msg(struct vio_msg *m)
+{
+	struct nv_group *g = VIO_CONTAINER(m, struct nv_group, sync);
+
+	__atomic_store_n(&g->sync_posted, false, __ATOMIC_RELEASE);
+	group_sync(g);
+}
+
+int nv_group_init(struct nv_group *g, struct vio_nvme *s, struct vio_poller *p, struct vio_task *task,
+		  struct nvme_pool *pool)
+{
+	memset(g, 0, sizeof(*g));
+	g->by_nsid = calloc(s->max_ns + 1, sizeof(struct nv_lane *));
+	if (!g->by_nsid)
+		return vio__fail(ENOMEM, "nvme: out of memory");
+	g->s = s;
+	g->poller = p;
+	g->task = task;
+	g->pool = pool;
+	g->sync.fn = group_sync_msg;
+	return 0;
+}
+
+void nv_group_open(struct nv_group *g)
+{
+	pthread_mutex_lock(&g->s->lock);
+	g->next = g->s->groups;
+	g->s->groups = g;
+	pthread_mutex_unlock(&g->s->lock);
+	group_sync(g);
+}
+
+/* From here on nobody posts to it. */
+static void group_leave(struct nv_group *g)
+{
+	struct vio_nvme *s = g->s;
+	uint64_t *sum = (uint64_t *)&s->gone, *mine = (uint64_t *)&g->counts;
+
+	pthread_mutex_lock(&s->lock);
+	for (struct nv_group **at = &s->groups; *at; at = &(*at)->next)
+		if (*at == g) {
+			*at = g->next;
+			break;
+		}
+	for (size_t i = 0; i < sizeof(s->gone) / sizeof(uint64_t); i++)
+		sum[i] += mine[i];
+	pthread_mutex_unlock(&s->lock);
+}
+
+void nv_group_shut(struct nv_group *g)
+{
+	g->closing = true;
+	group_leave(g);
+	group_sync(g);
+}
+
+bool nv_group_ended(const struct nv_group *g)
+{
+	return g->closing && !g->lanes && !__atomic_load_n(&g->sync_posted, __ATOMIC_ACQUIRE);
+}
+
+void nv_group_free(struct nv_group *g)
+{
+	free(g->by_nsid);
+}
+
+struct nv_lane *nv_group_lane(struct nv_group *g, uint32_t nsid)
+{
+	return g->by_nsid[nsid];
+}
+
+static void lane_down(struct nv_lane *l)
+{
+	unsigned n = l->nbatch;
+
+	l->nbatch = 0;
+	l->under_way += n;
+	vio_lane_submit(l->lane, l->batch, n);
+}
+
+/* False: no room now. */
+static bool lane_add(struct nv_lane *l, struct nvme_req *r)
+{
+	struct vio_req *v;
+
+	if (l->nbatch == NV_BATCH)
+		lane_down(l);
+	if (vio_lane_room(l->lane) <= l->nbatch)
+		return false;
+	v = vio_req_get(l->reqs);
+	if (!v)
+		return false;
+	v->user = (uintptr_t)r;
+	nv_io_fill(l, r, v);
+	l->batch[l->nbatch++] = v;
+	return true;
+}
+
+void nv_group_submit(struct nv_lane *l, struct nvme_req *r)
+{
+	if (VIO_UNLIKELY(l->closing))
+		nv_done(r, NV_NO(NVME_SC_INVALID_FIELD));
+	else if (VIO_UNLIKELY(l->waiting.head || !lane_add(l, r)))
+		nvme_reqs_push(&l->waiting, r);
+}
+
+static void lane_up(struct nv_lane *l, struct vio_req **v, unsigned n)
+{
+	l->under_way -= n;
+	for (unsigned i = 0; i < n; i++) {
+		struct nvme_req *r = (struct nvme_req *)(uintptr_t)v[i]->user;
+		int res = v[i]->res;
+
+		vio_req_put(l->reqs, v[i]);
+		if (VIO_UNLIKELY(nv_io_finish(l, r, res)))
+			nv_group_submit(l, r);
+	}
+}
+
+static unsigned lane_run(struct nv_lane *l)
+{
+	struct vio_req *v[NV_BATCH];
+	unsigned n = 1, work = 0;
+
+	for (unsigned i = 0; i < NV_REAPS && l->under_way && n; i++) {
+		n = vio_lane_reap(l->lane, v, NV_BATCH);
+		lane_up(l, v, n);
+		work += n;
+	}
+	while (l->waiting.head && lane_add(l, l->waiting.head)) {
+		nvme_reqs_pop(&l->waiting);
+		work++;
+	}
+	if (l->nbatch)
+		lane_down(l);
+	return work;
+}
+
+unsigned nv_group_up(struct nv_group *g)
+{
+	struct nv_lane **at = &g->lanes, *l;
+	unsigned work = 0;
+
+	while ((l = *at)) {
+		work += lane_run(l);
+		if (VIO_UNLIKELY(l->closing && !l->under_way)) {
+			*at = l->next;
+			lane_free(l);
+		} else {
+			at = &l->next;
+		}
+	}
+	return work;
+}
+
+void nv_group_down(struct nv_group *g)
+{
+	for (struct nv_lane *l = g->lanes; l; l = l->next)
+		if (l->nbatch)
+			lane_down(l);
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* Identify (NVMe Base 2.0, 5.17): what the controller is, and each namespace. */
+#include "nvme/nv.h"
+
+#include <stdio.h>
+
+#define ID_BYTES 4096u
+#define ID_LIST (ID_BYTES / sizeof(uint32_t))
+
+#define ONCS_COMPARE (1u << 0)
+#define ONCS_DSM (1u << 2)
+#define ONCS_WRITE_ZEROES (1u << 3)
+#define ONCS_VERIFY (1u << 7)
+
+static void id_text(char *to, size_t size, const char *text)
+{
+	memset(to, ' ', size);
+	memcpy(to, text, VIO_MIN(size, strlen(text)));
+}
+
+/* What all controllers say. */
+static void id_ctrl_common(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
+{
+	const struct vio_nvme *s = c->s;
+
+	memcpy(id->sn, s->serial, sizeof(id->sn));
+	memcpy(id->mn, s->model, sizeof(id->mn));
+	id_text(id->fr, sizeof(id->fr), vio_version());
+	id->mdts = NV_MDTS;
+	id->cntlid = c->cntlid;
+	id->ver = 0x00020000;
+	id->cntrltype = c->discovery ? 2 : 1;
+	id->acl = 3;
+	id->aerl = NV_AERS - 1;
+	id->elpe = NV_ERRORS - 1;
+	id->lpa = 1u << 2; /* Get Log Page has offsets */
+	id->kas = 10;	   /* keep-alive times in units of 1 s */
+	id->sgls =
+		1 | 1u << 20 | 1u << 21; /* any alignment; offsets into the capsule; transport data blocks */
+	id->maxcmd = NV_ENTRIES;
+	memcpy(id->subnqn, c->discovery ? NVME_DISCOVERY_NQN : s->nqn,
+	       c->discovery ? sizeof(NVME_DISCOVERY_NQN) : sizeof(id->subnqn));
+}
+
+static void id_ctrl_io(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
+{
+	id->cmic = 1u << 1;	/* several controllers share its namespaces */
+	id->oaes = 1u << 8;	/* tells of namespaces that changed */
+	id->frmw = 1 | 1u << 1; /* one slot, which is fixed */
+	id->lpa |= 1u << 1 | 1u << 5;
+	id->rab = 6;
+	id->wctemp = 0x157;
+	id->cctemp = 0x175;
+	id->sqes = 0x66;
+	id->cqes = 0x44;
+	id->nn = c->s->max_ns;
+	id->mnan = c->s->max_ns;
+	id->oncs = ONCS_COMPARE | ONCS_DSM | ONCS_WRITE_ZEROES | ONCS_VERIFY;
+	id->vwc = 1 | 2u << 1; /* a cache that a flush of one namespace empties */
+	id->ioccsz = (uint32_t)(sizeof(struct nvme_cmd) + NPOOL_CAPSULE) / 16;
+	id->iorcsz = sizeof(struct nvme_cqe) / 16;
+	id->ofcs = 1;	      /* Disconnect */
+	id->psd[0].mp = 2500; /* 25 W, as good a figure as any */
+}
+
+static uint16_t id_ctrl(const struct nv_qp *qp, struct nvme_req *r)
+{
+	id_ctrl_common(qp->ctrl, r->buf);
+	if (!qp->ctrl->discovery)
+		id_ctrl_io(qp->ctrl, r->buf);
+	return 0;
+}
+
+/* A namespace as it is now; ids that name none are an error, but some may be inactive. */
+static uint16_t id_find(const struct nv_qp *qp, const struct nvme_req *r, struct nv_ns **ns)
+{
+	uint32_t nsid = r->cmd.nsid;
+
+	*ns = NULL;
+	if (!nsid || nsid > qp->group->s->max_ns)
+		return NV_NO(NVME_SC_INVALID_NS);
+	*ns = nv_ns_get(qp->group->s, nsid);
+	return 0;
+}
+
+static void id_ns_fill(const struct nv_ns *ns, struct nvme_id_ns *id)
+{
+	uint32_t blocks = ns->optimal >> ns->shift;
+
+	id->nsze = id->ncap = id->nuse = VIO_LOAD(&ns->blocks);
+	id->nsfeat = (uint8_t)(blocks ? 1u << 4 : 0); /* the preferred sizes below mean something */
+	id->nmic = 1;
+	id->dlfeat = 1u << 3; /* Write Zeroes may deallocate */
+	id->nsattr = ns->read_only;
+	if (blocks) {
+		id->npwg = id->npwa = id->nows = (uint16_t)(VIO_MIN(blocks, 65536u) - 1);
+		id->npdg = id->npda = id->npwg;
+	}
+	memcpy(id->nguid, ns->uuid, sizeof(id->nguid));
+	id->lbaf[0].ds = (uint8_t)ns->shift;
+}
+
+static uint16_t id_ns(const struct nv_qp *qp, struct nvme_req *r)
+{
+	struct nv_ns *ns;
+	uint16_t status = id_find(qp, r, &ns);
+
+	if (ns)
+		id_ns_fill(ns, r->buf);
+	nv_ns_put(ns);
+	return status; /* an inactive one is all zeroes */
+}
+
+static uint16_t id_ns_independent(const struct nv_qp *qp, struct nvme_req *r)
+{
+	struct nvme_id_independent_id_ns *id = r->buf;
+	struct nv_ns *ns;
+	uint16_t status = id_find(qp, r, &ns);
+
+	if (ns) {
+		id->nmic = 1;
+		id->nsattr = ns->read_only;
+		id->nstat = 1; /* ready */
+	}
+	nv_ns_put(ns);
+	return status;
+}
+
+static uint16_t id_ns_nvm(const struct nv_qp *qp, struct nvme_req *r)
+{
+	struct nv_ns *ns;
+	uint16_t status = id_find(qp, r, &ns);
+
+	nv_ns_put(ns);
+	return status; /* no protection information: all zeroes */
+}
+
+static uint16_t id_list(const struct nv_qp *qp, struct nvme_req *r)
+{
+	struct vio_nvme *s = qp->group->s;
+	uint32_t *list = r->buf;
+	unsigned n = 0;
+
+	if (r->cmd.nsid >= 0xfffffffe)
+		return NV_NO(NVME_SC_INVALID_NS);
+	pthread_mutex_lock(&s->lock);
+	for (uint64_t i = (uint64_t)r->cmd.nsid + 1; i <= s->max_ns && n < ID_LIST; i++)
+		if (s->ns[i])
+			list[n++] = (uint32_t)i;
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+static uint8_t *id_descriptor(uint8_t *at, uint8_t type, const void *value, uint8_t len)
+{
+	struct nvme_ns_id_desc *d = (struct nvme_ns_id_desc *)at;
+
+	d->nidt = type;
+	d->nidl = len;
+	memcpy(d->nid, value, len);
+	return at + sizeof(*d) + len;
+}
+
+static uint16_t id_descriptors(const struct nv_qp *qp, struct nvme_req *r)
+{
+	static const uint8_t csi = NVME_CSI_NVM;
+	uint8_t *at = r->buf;
+	struct nv_ns *ns;
+	uint16_t status = id_find(qp, r, &ns);
+
+	if (!status && !ns)
+		status = NV_NO(NVME_SC_INVALID_FIELD);
+	if (ns) {
+		at = id_descriptor(at, NVME_NIDT_NGUID, ns->uuid, sizeof(ns->uuid));
+		at = id_descriptor(at, NVME_NIDT_UUID, ns->uuid, sizeof(ns->uuid));
+		id_descriptor(at, NVME_NIDT_CSI, &csi, 1);
+	}
+	nv_ns_put(ns);
+	return status;
+}
+
+static uint16_t id_ctrl_nvm(struct nvme_req *r)
+{
+	struct nvme_id_ctrl_nvm *id = r->buf;
+
+	id->vsl = NV_MDTS;
+	return 0;
+}
+
+static uint16_t id_command_sets(struct nvme_req *r)
+{
+	struct nvme_id_iocs *id = r->buf;
+
+	id->iocsc[0] = 1u << NVME_CSI_NVM;
+	return 0;
+}
+
+/* Those whose answer depends on a command set: ours is NVM alone. */
+static uint16_t id_by_set(struct nv_qp *qp, struct nvme_req *r, uint8_t cns)
+{
+	if (r->cmd.cdw11 >> 24 != NVME_CSI_NVM)
+		return NV_NO(NVME_SC_INVALID_FIELD);
+	switch (cns) {
+	case NVME_IDENTIFY_CNS_CSI_NS:
+		return id_ns_nvm(qp, r);
+	case NVME_IDENTIFY_CNS_CSI_CTRL:
+		return id_ctrl_nvm(r);
+	default:
+		return id_list(qp, r);
+	}
+}
+
+uint16_t nv_identify(struct nv_qp *qp, struct nvme_req *r)
+{
+	uint8_t cns = r->cmd.cdw10 & 0xff;
+
+	if (r->len != ID_BYTES || !r->buf || r->dir != NVME_DIR_OUT)
+		return NV_NO(NVME_SC_SGL_INVALID_DATA);
+	if (cns == NVME_IDENTIFY_CNS_CTRL)
+		return id_ctrl(qp, r);
+	if (qp->ctrl->discovery)
+		return NV_NO(NVME_SC_INVALID_FIELD);
+	switch (cns) {
+	case NVME_IDENTIFY_CNS_NS:
+		return id_ns(qp, r);
+	case NVME_IDENTIFY_CNS_NS_ACTIVE_LIST:
+		return id_list(qp, r);
+	case NVME_IDENTIFY_CNS_NS_DESC_LIST:
+		return id_descriptors(qp, r);
+	case NVME_IDENTIFY_CNS_CSI_NS:
+	case NVME_IDENTIFY_CNS_CSI_CTRL:
+	case NVME_IDENTIFY_CNS_CSI_NS_ACTIVE_LIST:
+		return id_by_set(qp, r, cns);
+	case NVME_IDENTIFY_CNS_CSI_INDEPENDENT_ID_NS:
+		return id_ns_independent(qp, r);
+	case NVME_IDENTIFY_CNS_COMMAND_SET_STRUCTURE:
+		return id_command_sets(r);
+	default:
+		return NV_NO(NVME_SC_INVALID_FIELD);
+	}
+}

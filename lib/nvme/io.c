@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * I/O commands (NVM Command Set 1.0, 3): checked here once, then requests of the
+ * namespace's lane. A command may take several, one after another.
+ */
+#include "nvme/nv.h"
+
+#define IO_FUA (1u << 30)
+#define IO_DEAC (1u << 25)
+#define IO_AD (1u << 2) /* DSM: deallocate */
+
+static inline uint64_t io_lba(const struct nvme_cmd *c)
+{
+	return c->cdw10 | (uint64_t)c->cdw11 << 32;
+}
+
+static inline uint32_t io_blocks(const struct nvme_cmd *c)
+{
+	return (c->cdw12 & 0xffff) + 1;
+}
+
+static inline uint16_t io_range(const struct nv_ns *ns, uint64_t lba, uint64_t blocks)
+{
+	uint64_t size = VIO_LOAD(&ns->blocks);
+
+	return lba > size || blocks > size - lba ? NV_NO(NVME_SC_LBA_RANGE) : 0;
+}
+
+/* Blocks that the command's data holds: exactly those it names, and no more than may be. */
+static inline uint16_t io_data(const struct nv_ns *ns, const struct nvme_req *r)
+{
+	uint64_t bytes = (uint64_t)io_blocks(&r->cmd) << ns->shift;
+
+	if (VIO_UNLIKELY(bytes > NPOOL_MAX))
+		return NV_NO(NVME_SC_INVALID_FIELD);
+	if (VIO_UNLIKELY(r->len != bytes || !r->buf))
+		return NV_NO(NVME_SC_SGL_INVALID_DATA);
+	return io_range(ns, io_lba(&r->cmd), io_blocks(&r->cmd));
+}
+
+static uint16_t io_writable(const struct nv_ns *ns, enum vio_op op)
+{
+	if (ns->read_only)
+		return NV_NO(NVME_SC_NS_WRITE_PROTECTED);
+	return ns->ops & 1u << op ? 0 : NV_NO(NVME_SC_INVALID_OPCODE);
+}
+
+/* Room to read into beside the command's data: compare, verify. */
+static uint16_t io_aux(struct nvme_req *r, uint32_t len)
+{
+	r->aux = npool_get(r->q->pool, len);
+	return r->aux ? 0 : NVME_STATUS(NVME_SC_CMD_INTERRUPTED); /* the host comes again */
+}
+
+static uint16_t io_verify(const struct nv_ns *ns, struct nvme_req *r)
+{
+	uint64_t bytes = (uint64_t)io_blocks(&r->cmd) << ns->shift;
+	uint16_t status = bytes > NPOOL_MAX ? NV_NO(NVME_SC_INVALID_FIELD) : /* as VSL says */
+				  io_range(ns, io_lba(&r->cmd), io_blocks(&r->cmd));
+
+	return status ? status : io_aux(r, (uint32_t)bytes);
+}
+
+static uint32_t dsm_ranges(const struct nvme_cmd *c)
+{
+	return (c->cdw10 & 0xff) + 1;
+}
+
+static const struct nvme_dsm_range *dsm_range(const struct nvme_req *r)
+{
+	return (const struct nvme_dsm_range *)r->buf + r->step;
+}
+
+/* Goes on to the next range that is not empty; false: there is none. */
+static bool dsm_next(struct nvme_req *r, unsigned from)
+{
+	for (unsigned i = from; i < dsm_ranges(&r->cmd); i++) {
+		r->step = (uint8_t)i;
+		if (dsm_range(r)->nlb)
+			return true;
+	}
+	return false;
+}
+
+/* 0: to the lane; NV_LATER: there is nothing to do, which is a success. */
+static uint16_t io_dsm(const struct nv_ns *ns, struct nvme_req *r)
+{
+	uint32_t n = dsm_ranges(&r->cmd);
+	const struct nvme_dsm_range *range = r->buf;
+
+	if (ns->read_only)
+		return NV_NO(NVME_SC_NS_WRITE_PROTECTED);
+	if (r->len < n * sizeof(*range) || !range)
+		return NV_NO(NVME_SC_SGL_INVALID_DATA);
+	for (unsigned i = 0; i < n; i++)
+		if (io_range(ns, range[i].slba, range[i].nlb))
+			return NV_NO(NVME_SC_LBA_RANGE);
+	if (!(r->cmd.cdw11 & IO_AD) || !(ns->ops & 1u << VIO_OP_DISCARD) || !dsm_next(r, 0))
+		return NV_LATER; /* a hint that we have no use for */
+	return 0;
+}
+
+static uint16_t io_check_rare(const struct nv_ns *ns, struct nvme_req *r)
+{
+	uint16_t status;
+
+	switch (r->cmd.opcode) {
+	case nvme_cmd_flush:
+		return ns->ops & 1u << VIO_OP_FLUSH ? 0 : NV_LATER;
+	case nvme_cmd_compare:
+		status = io_data(ns, r);
+		return status ? status : io_aux(r, r->len);
+	case nvme_cmd_write_zeroes:
+		status = io_writable(ns, VIO_OP_WRITE_ZEROES);
+		return status ? status : io_range(ns, io_lba(&r->cmd), io_blocks(&r->cmd));
+	case nvme_cmd_dsm:
+		return io_dsm(ns, r);
+	case nvme_cmd_verify:
+		return io_verify(ns, r);
+	default:
+		return NV_NO(NVME_SC_INVALID_OPCODE);
+	}
+}
+
+/* 0: to the lane; NV_LATER: done at once; else why not. */
+static inline uint16_t io_check(struct nv_qp *qp, const struct nv_ns *ns, struct nvme_req *r)
+{
+	struct nv_counts *counts = &qp->group->counts;
+	uint16_t status;
+
+	switch (r->cmd.opcode) {
+	case nvme_cmd_read:
+		nv_count(&counts->reads, 1);
+		nv_count(&counts->bytes_read, r->len);
+		return io_data(ns, r);
+	case nvme_cmd_write:
+		nv_count(&counts->writes, 1);
+		nv_count(&counts->bytes_written, r->len);
+		status = io_writable(ns, VIO_OP_WRITE);
+		return status ? status : io_data(ns, r);
+	default:
+		nv_count(&counts->others, 1);
+		return io_check_rare(ns, r);
+	}
+}
+
+/* Why there is no such namespace. */
+static uint16_t io_no_ns(const struct nv_qp *qp, uint32_t nsid)
+{
+	return NV_NO(!nsid || nsid > qp->group->s->max_ns ? NVME_SC_INVALID_NS : NVME_SC_INVALID_FIELD);
+}
+
+void nv_io(struct nv_qp *qp, struct nvme_req *r)
+{
+	uint32_t nsid = r->cmd.nsid;
+	struct nv_lane *l = NULL;
+	uint16_t status;
+
+	if (VIO_UNLIKELY(!qp->ctrl || !(VIO_LOAD(&qp->ctrl->csts) & NV_CSTS_RDY))) {
+		nv_done(r, NV_NO(NVME_SC_CMD_SEQ_ERROR));
+		return;
+	}
+	if (VIO_LIKELY(nsid && nsid <= qp->group->s->max_ns))
+		l = nv_group_lane(qp->group, nsid);
+	status = VIO_LIKELY(l != NULL) ? io_check(qp, l->ns, r) : io_no_ns(qp, nsid);
+	if (VIO_LIKELY(!status))
+		nv_group_submit(l, r);
+	else
+		nv_done(r, status == NV_LATER ? 0 : status);
+}
+
+static void io_vector(struct vio_req *v, void *buf, uint32_t len)
+{
+	v->iov[0] = (struct iovec){ buf, len };
+	v->niov = 1;
+	v->len = len;
+}
+
+static void fill_dsm(const struct nv_ns *ns, const struct nvme_req *r, struct vio_req *v)
+{
+	const struct nvme_dsm_range *range = dsm_range(r);
+
+	v->op = VIO_OP_DISCARD;
+	v->offset = range->slba << ns->shift;
+	v->len = (uint64_t)range->nlb << ns->shift;
+}
+
+void nv_io_fill(const struct nv_lane *l, struct nvme_req *r, struct vio_req *v)
+{
+	const struct nvme_cmd *c = &r->cmd;
+	const struct nv_ns *ns = l->ns;
+	const struct nv_ctrl *ctrl = nv_qp_of(r)->ctrl; /* NULL: its host went while it waited */
+	bool fua = c->cdw12 & IO_FUA || (ctrl && !VIO_LOAD(&ctrl->f.write_cache));
+
+	v->offset = io_lba(c) << ns->shift;
+	switch (c->opcode) {
+	case nvme_cmd_read:
+		v->op = VIO_OP_READ;
+		io_vector(v, r->buf, r->len);
+		break;
+	case nvme_cmd_write:
+		v->op = VIO_OP_WRITE;
+		v->flags = fua ? VIO_REQ_FUA : 0;
+		io_vector(v, r->buf, r->len);
+		break;
+	case nvme_cmd_compare:
+	case nvme_cmd_verify:
+		v->op = VIO_OP_READ;
+		io_vector(v, r->aux, (uint32_t)(io_blocks(c) << ns->shift));
+		break;
+	case nvme_cmd_write_zeroes:
+		v->op = VIO_OP_WRITE_ZEROES;
+		v->flags = (uint8_t)((fua ? VIO_REQ_FUA : 0) | (c->cdw12 & IO_DEAC ? VIO_REQ_UNMAP : 0));
+		v->len = (uint64_t)io_blocks(c) << ns->shift;
+		break;
+	case nvme_cmd_dsm:
+		fill_dsm(ns, r, v);
+		break;
+	default:
+		v->op = VIO_OP_FLUSH;
+		v->offset = 0;
+	}
+}
+
+static uint16_t io_status(const struct nvme_req *r, int res)
+{
+	switch (res) {
+	case -ENOSPC:
+		return NV_NO(NVME_SC_CAP_EXCEEDED);
+	case -EROFS:
+	case -EPERM:
+		return NV_NO(NVME_SC_NS_WRITE_PROTECTED);
+	case -EOPNOTSUPP:
+		return NV_NO(NVME_SC_INVALID_OPCODE);
+	default:
+		return r->cmd.opcode == nvme_cmd_write || r->cmd.opcode == nvme_cmd_write_zeroes
+			       ? NV_MEDIA(NVME_SC_WRITE_FAULT)
+			       : NV_MEDIA(NVME_SC_READ_ERROR);
+	}
+}
+
+bool nv_io_finish(struct nv_lane *l, struct nvme_req *r, int res)
+{
+	(void)l;
+	r->status = 0;
+	if (VIO_UNLIKELY(res)) {
+		nv_count(&nv_qp_of(r)->group->counts.media_errors, 1);
+		r->status = io_status(r, res);
+	} else if (r->cmd.opcode == nvme_cmd_dsm && dsm_next(r, r->step + 1u)) {
+		return true;
+	} else if (r->cmd.opcode == nvme_cmd_compare && memcmp(r->buf, r->aux, r->len)) {
+		r->status = NV_MEDIA(NVME_SC_COMPARE_FAILED) | NVME_STATUS_DNR;
+	}
+	nv_answer(r);
+	return false;
+}

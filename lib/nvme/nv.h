@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The NVMe controller from within. subsys.c and ns.c are what embedders hold, qp.c and
+ * group.c how a queue's commands reach the namespaces, io.c what they do there; ctrl.c,
+ * fabrics.c, admin.c, identify.c, features.c, log.c and events.c are the controller.
+ *
+ * Who may touch what: a group, its lanes and its queue pairs belong to their poller's
+ * thread. A controller's registers and features belong to the thread of its admin queue;
+ * others read them relaxed. Lists of namespaces, controllers, groups and queue pairs, what
+ * has changed, and the error log are under the subsystem's lock, which no read or write takes.
+ */
+#ifndef VIO_NVME_NV_H
+#define VIO_NVME_NV_H
+
+#include "base/barrier.h"
+#include "queue/nvme_pool.h"
+#include "queue/nvme_queue.h"
+
+#include <virtio-offload/impl/backend.h>
+#include <virtio-offload/nvme.h>
+
+#include <pthread.h>
+
+#define NV_ENTRIES 128u /* of a queue, at most */
+#define NV_BATCH 32u
+#define NV_REQS 256u  /* under way in a lane, at most */
+#define NV_AERS 4u    /* asynchronous event requests a controller holds */
+#define NV_ERRORS 64u /* entries of the error log */
+#define NV_DSM_RANGES 256u
+#define NV_MDTS 6u /* 4 KiB << 6 */
+_Static_assert(4096u << NV_MDTS == NPOOL_MAX, "what a buffer holds is what a command may move");
+
+struct nv_ctrl;
+
+struct nv_ns {
+	unsigned refs; /* atomic */
+	uint32_t nsid;
+	struct vio_backend *backend;
+	uint8_t uuid[16];
+	unsigned shift; /* a block has 1 << shift bytes */
+	uint32_t ops;	/* as vio_backend_info.ops */
+	uint32_t optimal;
+	bool read_only;
+	uint64_t blocks; /* atomic */
+};
+
+/* Counters: one writer each, any reader. In the order of vio_nvme_stats. */
+struct nv_counts {
+	uint64_t reads, writes, others, bytes_read, bytes_written, errors, admin, media_errors;
+};
+
+VIO_INLINE void nv_count(uint64_t *c, uint64_t n)
+{
+	VIO_STORE(c, *c + n);
+}
+
+/* A group's way into a namespace. */
+struct nv_lane {
+	struct nv_lane *next;
+	struct nv_ns *ns;
+	struct vio_lane *lane;
+	struct vio_req_pool *reqs;
+	unsigned under_way, nbatch;
+	struct nvme_reqs waiting; /* for room */
+	bool closing;		  /* the namespace has gone */
+	struct vio_req *batch[NV_BATCH];
+};
+
+/* A poller's part of a subsystem, for one transport. */
+struct nv_group {
+	struct vio_nvme *s;
+	struct vio_poller *poller;
+	struct vio_task *task;
+	struct nvme_pool *pool;
+	struct nv_group *next; /* under the lock */
+	struct nv_lane **by_nsid;
+	struct nv_lane *lanes; /* all, those that close among them */
+	struct vio_msg sync;
+	bool sync_posted; /* atomic */
+	bool closing;
+	struct nv_counts counts;
+};
+
+struct nv_address {
+	uint8_t family; /* NVMF_ADDR_FAMILY_* */
+	char addr[64];
+	char port[8];
+};
+
+/* A queue pair: what a queue is to its controller. */
+struct nv_qp {
+	struct nvme_queue *queue;
+	struct nv_group *group;
+	struct nv_ctrl *ctrl; /* NULL: no Connect was accepted, or it is over */
+	struct nv_qp *next;   /* of the controller's; under the lock */
+	uint16_t qid;
+	struct nv_address local; /* where its host has reached us */
+
+	/* From other threads. */
+	struct vio_msg kill, event;
+	bool kill_posted, event_posted; /* under the lock */
+
+	/* An admin queue's. */
+	struct vio_timer alive;
+	struct nvme_reqs aers;
+	unsigned naers;
+};
+
+struct nv_error {
+	uint64_t count; /* 0: none yet */
+	uint16_t sqid, cid, status;
+	uint32_t nsid;
+	uint64_t lba;
+};
+
+/* What a host may set: reset to these by a controller reset. */
+struct nv_features {
+	uint32_t arbitration, power, temp_over, temp_under, recovery, atomicity, events;
+	bool write_cache; /* atomic */
+	uint16_t queues;  /* granted, I/O */
+};
+
+struct nv_ctrl {
+	struct vio_nvme *s;
+	struct nv_ctrl *next;
+	struct nv_qp *qps;   /* the admin queue's too */
+	struct nv_qp *admin; /* NULL once it has gone */
+	bool discovery;
+	uint16_t cntlid;
+	uint32_t cc, csts; /* atomic */
+	uint32_t kato;	   /* ms; 0: never */
+	char hostnqn[NVME_NQN_LENGTH];
+	uint8_t hostid[16];
+	struct nv_features f;
+
+	/* Under the lock. */
+	uint32_t *changed; /* namespace ids, in no order, each once */
+	unsigned nchanged;
+	bool many_changed; /* more than the log page holds */
+	bool event_due;	   /* to be told when the host has room, and has read the last */
+	bool event_masked; /* it was told and has not read the log page yet */
+	uint64_t errors;
+	struct nv_error error[NV_ERRORS];
+};
+
+#define NV_CC_EN 1u
+#define NV_CSTS_RDY 1u
+#define NV_CSTS_CFS 2u
+#define NV_CSTS_SHUT 8u
+
+struct vio_nvme {
+	pthread_mutex_t lock;
+	char nqn[NVME_NQN_LENGTH];
+	char serial[20], model[40]; /* padded with blanks */
+	unsigned max_ns, max_queues;
+	uint64_t born;	   /* CLOCK_MONOTONIC, ns */
+	struct nv_ns **ns; /* by id, from 1 */
+	char **hosts;
+	unsigned nhosts;
+	struct nv_ctrl *ctrls;
+	struct nv_group *groups;
+	uint16_t last_cntlid;
+	struct nv_counts gone; /* of groups that have ended */
+};
+
+/* subsys.c */
+bool nv_host_allowed(const struct vio_nvme *s, const char *nqn); /* under the lock */
+void nv_sum(struct vio_nvme *s, struct nv_counts *sum);		 /* takes the lock */
+void nv_id_of(uint8_t id[16], const char *nqn, uint32_t nsid);
+
+/* ns.c */
+struct nv_ns *nv_ns_get(struct vio_nvme *s, uint32_t nsid); /* a reference, or NULL; takes the lock */
+void nv_ns_put(struct nv_ns *ns);
+
+/* group.c */
+int nv_group_init(struct nv_group *g, struct vio_nvme *s, struct vio_poller *p, struct vio_task *task,
+		  struct nvme_pool *pool);
+void nv_group_open(struct nv_group *g);	       /* on its thread */
+void nv_group_shut(struct nv_group *g);	       /* no more queue pairs: its lanes end when they are empty */
+bool nv_group_ended(const struct nv_group *g); /* they have */
+void nv_group_free(struct nv_group *g);
+unsigned nv_group_up(struct nv_group *g); /* reaps, finishes, goes on with what waited */
+void nv_group_down(struct nv_group *g);	  /* submits what was gathered */
+void nv_group_submit(struct nv_lane *l, struct nvme_req *r);
+struct nv_lane *nv_group_lane(struct nv_group *g, uint32_t nsid);
+
+/* qp.c */
+void nv_qp_init(struct nv_qp *qp, struct nv_group *g, struct nvme_queue *q);
+void nv_qp_serve(struct nv_qp *qp, struct nvme_req **r, unsigned n);
+/* Events that its host waits for will not come. */
+void nv_qp_drain(struct nv_qp *qp);
+/* Its queue has ended: its controller lets go of it. Commands under way still come back. */
+void nv_qp_close(struct nv_qp *qp);
+bool nv_qp_ended(const struct nv_qp *qp); /* no message to it is on its way; takes the lock */
+void nv_qp_kill(struct nv_qp *qp);	  /* under the lock, any thread */
+void nv_done(struct nvme_req *r, uint16_t status);
+void nv_answer(struct nvme_req *r);
+struct nv_qp *nv_qp_of(const struct nvme_req *r);
+
+/* io.c */
+void nv_io(struct nv_qp *qp, struct nvme_req *r);
+void nv_io_fill(const struct nv_lane *l, struct nvme_req *r, struct vio_req *v);
+/* True: r is not through yet, and wants to be submitted again. */
+bool nv_io_finish(struct nv_lane *l, struct nvme_req *r, int res);
+
+/* ctrl.c */
+struct nv_ctrl *nv_ctrl_new(struct vio_nvme *s); /* under the lock; NULL: no memory, or no id is left */
+void nv_ctrl_leave(struct nv_qp *qp);		 /* under the lock; frees the last one's controller */
+void nv_ctrl_end(struct nv_ctrl *c);		 /* kills its queue pairs; under the lock */
+void nv_ctrl_end_io(struct nv_ctrl *c);		 /* all but the admin queue's */
+void nv_ctrl_reset(struct nv_ctrl *c);		 /* features are the defaults again */
+void nv_ctrl_alive(struct nv_qp *admin);	 /* starts its time anew */
+void nv_ctrl_error(struct nv_qp *qp, const struct nvme_req *r);
+uint64_t nv_ctrl_cap(const struct nv_ctrl *c);
+uint64_t nv_power_on_ns(const struct vio_nvme *s);
+
+/* fabrics.c, admin.c, identify.c, features.c, log.c: a command's status; events.c. */
+uint16_t nv_fabrics(struct nv_qp *qp, struct nvme_req *r);
+uint16_t nv_admin(struct nv_qp *qp, struct nvme_req *r);
+uint16_t nv_identify(struct nv_qp *qp, struct nvme_req *r);
+uint16_t nv_features_set(struct nv_qp *qp, struct nvme_req *r);
+uint16_t nv_features_get(struct nv_qp *qp, struct nvme_req *r);
+uint16_t nv_log(struct nv_qp *qp, struct nvme_req *r);
+void nv_ns_changed(struct vio_nvme *s, uint32_t nsid); /* under the lock */
+void nv_event_tell(struct nv_qp *admin);	       /* on its thread; takes the lock */
+
+/* A status: the command shall not be repeated as it is; or may be. */
+#define NV_NO(code) ((uint16_t)(NVME_STATUS(code) | NVME_STATUS_DNR))
+#define NV_NO_SPECIFIC(code) NV_NO(NVME_SCT_CMD_SPECIFIC << NVME_SCT_SHIFT | (code))
+#define NV_MEDIA(code) NVME_STATUS(NVME_SCT_MEDIA << NVME_SCT_SHIFT | (code))
+/* nv_admin: the answer comes later. */
+#define NV_LATER UINT16_MAX
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* In place of the subsystem and its target in a library built without NVMe. */
+#include "base/base.h"
+
+#include <virtio-offload/nvme_tcp.h>
+
+static int absent(void)
+{
+	return vio__fail(ENOSYS, "nvme: this library was built without it (VIO_NVME)");
+}
+
+int vio_nvme_new(struct vio_nvme **s, const struct vio_nvme_opts *opts)
+{
+	(void)opts;
+	*s = NULL;
+	return absent();
+}
+
+void vio_nvme_free(struct vio_nvme *s)
+{
+	(void)s;
+}
+
+int vio_nvme_allow(struct vio_nvme *s, const char *host_nqn)
+{
+	(void)s;
+	(void)host_nqn;
+	return absent();
+}
+
+int vio_nvme_ns_add(struct vio_nvme *s, struct vio_backend *b, const struct vio_nvme_ns_opts *opts)
+{
+	(void)s;
+	(void)b;
+	(void)opts;
+	return absent();
+}
+
+int vio_nvme_ns_remove(struct vio_nvme *s, uint32_t nsid)
+{
+	(void)s;
+	(void)nsid;
+	return absent();
+}
+
+int vio_nvme_ns_resize(struct vio_nvme *s, uint32_t nsid)
+{
+	(void)s;
+	(void)nsid;
+	return absent();
+}
+
+void vio_nvme_stats(struct vio_nvme *s, struct vio_nvme_stats *out)
+{
+	struct vio_nvme_stats none = { 0 };
+
+	(void)s;
+	vio__out(out, &none, sizeof(none));
+}
+
+int vio_nvme_tcp_new(struct vio_nvme_tcp **t, struct vio_poller *p, struct vio_nvme *s,
+		     const struct vio_nvme_tcp_opts *opts)
+{
+	(void)p;
+	(void)s;
+	(void)opts;
+	*t = NULL;
+	return absent();
+}
+
+uint16_t vio_nvme_tcp_port(const struct vio_nvme_tcp *t)
+{
+	(void)t;
+	return 0;
+}
+
+void vio_nvme_tcp_stop(struct vio_nvme_tcp *t, void (*done)(void *ctx), void *ctx)
+{
+	(void)t;
+	(void)done;
+	(void)ctx;
+}
+
+void vio_nvme_tcp_free(struct vio_nvme_tcp *t)
+{
+	(void)t;
+}
+
+void vio_nvme_tcp_stats(struct vio_nvme_tcp *t, struct vio_nvme_tcp_stats *out)
+{
+	struct vio_nvme_tcp_stats none = { 0 };
+
+	(void)t;
+	vio__out(out, &none, sizeof(none));
+}
