@@ -372,6 +372,37 @@ static void an_interface_may_vanish(void **state)
 	vio_mem_free(mem);
 }
 
+/* A busy poller does not watch the socket: frames are found, and so is that the interface has gone. */
+static void a_busy_poller_finds_frames(void **state)
+{
+	struct vio_poller *event = poller_from(state), *busy = poller_like(event, VIO_POLL_BUSY);
+	struct bench t = up((void **)&busy, "vio0,mode=copy,ring=64", 2048);
+	static char frames[8 * 2048 + 8];
+	struct vio_req *r;
+
+	way_post(&t.recv, 8, 0, 0);
+	for (unsigned i = 0; i < 100; i++) {
+		kernel_says(&t, i);
+		while (!vio_lane_reap(t.recv.lane, &r, 1))
+			assert_true(vio_poller_run(busy, 0) >= 0);
+		frame_check(r->iov[0].iov_base, r->len, i);
+		vio_req_put(t.recv.pool, r);
+		way_post(&t.recv, 1, 0, 0);
+	}
+	run("ip link del vio1");
+	for (unsigned k = 0; k < 2; k++) {
+		send_batch(&t.send, frames, 0, 8);
+		send_finish(&t.send, busy, 8);
+	}
+	assert_true(counter_of(t.b, "dropped_down") >= 8);
+	way_recall(&t.recv);
+	way_close(&t.send);
+	way_close(&t.recv);
+	vio_backend_free(t.b);
+	close(t.kernel);
+	vio_poller_free(busy);
+}
+
 static void lanes_can_be_opened_again(void **state)
 {
 	struct bench t = up(state, "vio0", 2048);
@@ -438,15 +469,11 @@ static bool can_run(void)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(frames_pass_both_ways),
-		BOTH(guest_memory_is_sent_without_a_copy),
-		BOTH(what_does_not_fit_is_copied),
-		BOTH(long_frames_fill_several_buffers),
-		BOTH(what_is_no_frame_is_dropped),
-		BOTH(a_link_that_is_down_loses_frames_and_says_so),
-		BOTH(an_interface_may_vanish),
-		BOTH(lanes_can_be_opened_again),
-		cmocka_unit_test(wrong_arguments_are_refused),
+		BOTH(frames_pass_both_ways),	   BOTH(guest_memory_is_sent_without_a_copy),
+		BOTH(what_does_not_fit_is_copied), BOTH(long_frames_fill_several_buffers),
+		BOTH(what_is_no_frame_is_dropped), BOTH(a_link_that_is_down_loses_frames_and_says_so),
+		BOTH(an_interface_may_vanish),	   BOTH(a_busy_poller_finds_frames),
+		BOTH(lanes_can_be_opened_again),   cmocka_unit_test(wrong_arguments_are_refused),
 	};
 
 	if (!can_run())

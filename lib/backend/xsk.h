@@ -95,7 +95,7 @@ struct xsk_pair {
 	struct xsk_ring rx, fill;
 	uint8_t *filled; /* frames that are the kernel's */
 	struct recv_fifo fifo;
-	struct vio_watch watch;
+	struct vio_watch watch; /* fd -1: none, for the poller is busy */
 };
 
 struct xsk_store {

@@ -26,8 +26,9 @@ static void recv_event(struct vio_watch *w, uint32_t events)
 	vio_lane_wake(p->recv);
 }
 
-/* An epoll instance between the poller and the socket: a ring that watches a file keeps it open until the
- * ring is gone, and a queue is busy as long as its socket is open. */
+/* A busy poller needs no waking, and a socket that someone waits for costs each frame that is sent a call of
+ * its waiters. An epoll instance between the poller and the socket: a ring that watches a file keeps it open
+ * until the ring is gone, and a queue is busy as long as its socket is open. */
 static int recv_watch(struct xsk_pair *p)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
@@ -51,7 +52,9 @@ int xsk_recv_open(struct xsk_pair *p, struct vio_lane *l)
 	if (rc)
 		return rc;
 	p->recv = l;
-	rc = recv_watch(p);
+	p->watch.fd = -1;
+	if (vio_poller_mode(l->poller) != VIO_POLL_BUSY)
+		rc = recv_watch(p);
 	if (rc) {
 		recv_fifo_close(&p->fifo);
 		p->recv = NULL;
@@ -61,8 +64,10 @@ int xsk_recv_open(struct xsk_pair *p, struct vio_lane *l)
 
 void xsk_recv_close(struct xsk_pair *p)
 {
-	vio_watch_del(p->recv->poller, &p->watch);
-	close(p->watch.fd);
+	if (p->watch.fd >= 0) {
+		vio_watch_del(p->recv->poller, &p->watch);
+		close(p->watch.fd);
+	}
 	recv_fifo_close(&p->fifo);
 	p->recv = NULL;
 }
@@ -71,7 +76,7 @@ void xsk_recv_close(struct xsk_pair *p)
  */
 static void recv_again(struct xsk_pair *p)
 {
-	if (p->recv->task) {
+	if (p->recv->task || p->watch.fd < 0) {
 		vio_lane_wake(p->recv);
 		return;
 	}

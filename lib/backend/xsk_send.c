@@ -83,7 +83,6 @@ static uint32_t send_copy(struct xsk_pair *p, uint32_t slot, const struct vio_re
 		memcpy(frame + at, r->iov[i].iov_base, n);
 		at += n;
 	}
-	xsk_count(p, XSK_COPIES, 1);
 	return (uint32_t)at;
 }
 
@@ -112,6 +111,7 @@ static void send_let_go(struct xsk_pair *p)
 		if (slot->index - p->tx.seen < held && !p->tx.broken) {
 			slot->second = send_addr(p, i, xsk_send_frame(p, i));
 			send_desc(p, slot->index, slot->second, send_copy(p, i, slot->req));
+			xsk_count(p, XSK_COPIES, 1);
 		}
 		send_done(p, slot);
 	}
@@ -180,15 +180,28 @@ static enum xsk_counter send_refuse(struct xsk_pair *p, const struct vio_req *r)
 	return send_room(p) ? XSK_SENT : XSK_DROP_FULL;
 }
 
+/* Counted for a batch at once: an addition that other threads see costs more than the rest of a packet. */
+struct send_counts {
+	uint32_t of[XSK_COUNTERS];
+	uint64_t bytes;
+};
+
+static void send_count(struct xsk_pair *p, const struct send_counts *c)
+{
+	for (unsigned i = 0; i < XSK_COUNTERS; i++)
+		xsk_count(p, i, c->of[i]);
+	xsk_count(p, XSK_SENT_BYTES, c->bytes);
+}
+
 /* True: r is done at once. */
-static bool send_one(struct xsk_pair *p, struct vio_req *r)
+static bool send_one(struct xsk_pair *p, struct vio_req *r, struct send_counts *c)
 {
 	enum xsk_counter what = send_refuse(p, r);
 	uint64_t at = UINT64_MAX;
 	struct xsk_slot *slot;
 	uint32_t i, len = (uint32_t)r->len;
 
-	xsk_count(p, what, 1);
+	c->of[what]++;
 	if (what != XSK_SENT)
 		return true;
 	i = p->idle[--p->nidle];
@@ -199,14 +212,15 @@ static bool send_one(struct xsk_pair *p, struct vio_req *r)
 	if (at == UINT64_MAX) {
 		len = send_copy(p, i, r);
 		at = xsk_send_frame(p, i);
+		c->of[XSK_COPIES]++;
 	} else {
 		slot->req = r;
 		p->lent++;
-		xsk_count(p, XSK_ZERO_COPY, 1);
+		c->of[XSK_ZERO_COPY]++;
 	}
 	slot->addr = slot->second = send_addr(p, i, at);
 	send_desc(p, p->tx.own++, slot->addr, len);
-	xsk_count(p, XSK_SENT_BYTES, len);
+	c->bytes += len;
 	return !slot->req;
 }
 
@@ -244,15 +258,16 @@ static void send_tick(struct vio_timer *t)
 
 void xsk_send_submit(struct xsk_pair *p, struct vio_req **r, unsigned n)
 {
+	struct send_counts c = { 0 };
 	bool down = send_down(p);
 
 	for (unsigned i = 0; i < n; i++) {
 		r[i]->res = 0;
-		if (down)
-			xsk_count(p, XSK_DROP_DOWN, 1);
-		if (down || send_one(p, r[i]))
+		if (down || send_one(p, r[i], &c))
 			vio_reqs_push(&p->done, r[i]);
 	}
+	c.of[XSK_DROP_DOWN] = down ? n : 0;
+	send_count(p, &c);
 	if (down)
 		return;
 	xsk_ring_give(&p->tx);
