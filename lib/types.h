@@ -18,6 +18,12 @@
 #define VIO__TYPE_XSK(X)
 #endif
 
+#ifdef VIO_HAVE_NVME
+#define VIO__TYPE_NVME_TCP(X) X(nvme_tcp)
+#else
+#define VIO__TYPE_NVME_TCP(X)
+#endif
+
 #define VIO__BACKEND_TYPES(X) \
 	X(file)               \
 	X(ram)                \
@@ -25,6 +31,7 @@
 	X(sink)               \
 	X(vhost_user)         \
 	X(vhost_user_net)     \
+	VIO__TYPE_NVME_TCP(X) \
 	X(tap)                \
 	X(pcap)               \
 	VIO__TYPE_XSK(X)      \

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT */
+/* A lane: an I/O queue, its connection's beginning and end, and what wakes its thread. */
+#include "backend/nvme_tcp.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define LANE_BUDGET 16u
+
+static unsigned lane_out(const struct host_lane *v)
+{
+	return v->depth - v->nfree;
+}
+
+void vio__host_tick(struct host_lane *v)
+{
+	v->ticking = true;
+	vio_timer_set(v->lane->poller, &v->tick, HOST_TICK);
+}
+
+static void lane_tick_on(struct host_lane *v)
+{
+	if (!v->ticking)
+		vio__host_tick(v);
+}
+
+/* Under the lock. */
+static void lane_drop(struct host_lane *v)
+{
+	if (v->link.fd < 0)
+		return;
+	vio_watch_del(v->lane->poller, &v->watch);
+	vio__host_link_close(&v->link);
+	v->joined = false;
+	v->unproven = true;
+	v->nagain = 0;
+	if (!v->lost_at && !v->failing && (lane_out(v) || v->waiting.head)) {
+		v->lost_at = vio__host_now();
+		lane_tick_on(v);
+	}
+}
+
+void vio__host_lane_lost(struct host_lane *v, int err)
+{
+	struct host *h = v->lane->backend->priv;
+
+	vio_poller_log(v->lane->poller, VIO_LOG_INFO, "nvme-tcp: %s: queue %u: %s, trying again", h->nqn,
+		       v->qid, *v->link.why ? v->link.why : strerror(-err));
+	pthread_mutex_lock(&h->lock);
+	lane_drop(v);
+	vio__host_lost(h, v->generation);
+	pthread_mutex_unlock(&h->lock);
+}
+
+static void lane_ready(struct vio_watch *w, uint32_t events)
+{
+	struct host_lane *v = VIO_CONTAINER(w, struct host_lane, watch);
+
+	vio__host_link_told(&v->link, events);
+	vio_task_wake(v->lane->poller, &v->task);
+}
+
+static void lane_limits(struct host_lane *v, const struct host_store *s)
+{
+	v->shift = s->shift;
+	v->ops = s->read_only ? 1u << VIO_OP_READ | 1u << VIO_OP_FLUSH : s->ops;
+	v->flush = s->volatile_cache;
+	v->max_part = s->max_part;
+	v->capsule = s->capsule;
+}
+
+/* Under the lock: begins to connect the queue to the present association. */
+static int lane_join(struct host *h, struct host_lane *v)
+{
+	const struct host_path *p = &h->path[h->at_path];
+	int rc;
+
+	if (v->qid > h->store.queues)
+		return vio__fail(EBUSY, "nvme-tcp: %s: the target gives %u I/O queues, one a lane", h->nqn,
+				 h->store.queues);
+	v->generation = h->generation;
+	v->cntlid = h->cntlid;
+	v->join_by = vio__host_now() + HOST_PATIENCE;
+	lane_limits(v, &h->store);
+	rc = vio__host_link_dial(&v->link, (const struct sockaddr *)&p->addr, p->len);
+	if (v->link.fd < 0)
+		return rc;
+	v->watch = (struct vio_watch){ .ready = lane_ready,
+				       .fd = v->link.fd,
+				       .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET };
+	rc = rc ? rc : vio_watch_add(v->lane->poller, &v->watch);
+	if (rc)
+		vio__host_link_close(&v->link);
+	else
+		lane_tick_on(v);
+	return rc;
+}
+
+static int lane_greeted(struct host_link *k)
+{
+	struct host_lane *v = VIO_CONTAINER(k, struct host_lane, link);
+	const struct host *h = v->lane->backend->priv;
+	struct host_slot *s = &k->slot[v->depth];
+
+	vio__host_connect_cmd(s, &v->hello, &v->hello_iov, h, v->qid, v->cntlid, v->depth);
+	vio__host_link_post(k, s);
+	return 0;
+}
+
+static int lane_joined(struct host_lane *v, uint16_t status)
+{
+	if (status) {
+		v->link.why = "the target refused to connect the queue";
+		return -ECONNREFUSED;
+	}
+	v->joined = true;
+	v->failing = false;
+	if (v->unproven)
+		host_count(&v->count->reconnects, 1);
+	if (!lane_out(v) && !v->waiting.head)
+		v->lost_at = 0;
+	vio__host_replay(v);
+	vio__host_more(v);
+	vio_lane_wake(v->lane);
+	return 0;
+}
+
+/* The first answer since the last loss. */
+static void lane_proven(struct host_lane *v)
+{
+	struct host *h = v->lane->backend->priv;
+
+	v->unproven = false;
+	v->lost_at = 0;
+	pthread_mutex_lock(&h->lock);
+	h->tries = 0;
+	pthread_mutex_unlock(&h->lock);
+}
+
+static int lane_answered(struct host_link *k, struct host_slot *s, uint16_t status, uint64_t result)
+{
+	struct host_lane *v = VIO_CONTAINER(k, struct host_lane, link);
+
+	if (VIO_UNLIKELY(s == &k->slot[v->depth]))
+		return lane_joined(v, status);
+	if (VIO_UNLIKELY(v->unproven))
+		lane_proven(v);
+	return vio__host_answered(k, s, status, result);
+}
+
+static void lane_count(struct host_lane *v)
+{
+	VIO_STORE(&v->count->sends, v->count->sends + v->link.sends);
+	VIO_STORE(&v->count->receives, v->count->receives + v->link.receives);
+	VIO_STORE(&v->count->bad_digests, v->count->bad_digests + v->link.bad_digests);
+	v->link.sends = v->link.receives = v->link.bad_digests = 0;
+}
+
+static unsigned lane_run(struct vio_task *t, unsigned budget)
+{
+	struct host_lane *v = VIO_CONTAINER(t, struct host_lane, task);
+	int rc = v->link.fd < 0 ? 0 : vio__host_link_run(&v->link, LANE_BUDGET);
+
+	(void)budget;
+	if (rc >= 0 && v->joined && v->waiting.head && v->nfree) {
+		int pushed;
+
+		vio__host_more(v);
+		pushed = vio__host_link_push(&v->link);
+		rc = pushed ? pushed : rc;
+	}
+	lane_count(v);
+	if (rc < 0)
+		vio__host_lane_lost(v, rc);
+	if (v->done.head)
+		vio_lane_wake(v->lane);
+	return rc > 0;
+}
+
+static bool lane_arm(struct vio_task *t, bool on)
+{
+	struct host_lane *v = VIO_CONTAINER(t, struct host_lane, task);
+
+	(void)on;
+	return v->link.fd >= 0 && link_has_work(&v->link);
+}
+
+/* Something is different: the association, or who its keeper is. */
+static void lane_called(struct vio_watch *w, uint32_t events)
+{
+	struct host_lane *v = VIO_CONTAINER(w, struct host_lane, bell);
+	struct host *h = v->lane->backend->priv;
+	int rc = 0;
+
+	(void)events;
+	pthread_mutex_lock(&h->lock);
+	if (h->keeper == v)
+		vio__host_keep(v);
+	if (h->phase != HOST_UP || v->generation != h->generation)
+		lane_drop(v);
+	if (h->phase == HOST_UP && v->link.fd < 0) {
+		rc = lane_join(h, v);
+		if (rc)
+			vio__host_lost(h, h->generation);
+	}
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* The oldest command's age. */
+static bool lane_overdue(const struct host_lane *v, uint64_t now)
+{
+	const struct host *h = v->lane->backend->priv;
+
+	for (unsigned i = 0; i < v->depth; i++)
+		if (v->link.slot[i].busy && now - v->link.slot[i].since >= h->io_timeout * HOST_SECOND)
+			return true;
+	return false;
+}
+
+static void lane_tick(struct vio_timer *t)
+{
+	struct host_lane *v = VIO_CONTAINER(t, struct host_lane, tick);
+	const struct host *h = v->lane->backend->priv;
+	uint64_t now = vio_poller_now(v->lane->poller);
+
+	v->ticking = false;
+	if (v->link.fd >= 0 && (v->joined ? lane_overdue(v, now) : now >= v->join_by)) {
+		v->link.why = v->joined ? "a command was not answered" : "no answer to Connect";
+		vio__host_lane_lost(v, -ETIMEDOUT);
+	}
+	if (v->joined && v->nagain) {
+		vio__host_again(v);
+		vio_task_wake(v->lane->poller, &v->task);
+	}
+	if (v->lost_at && now >= v->lost_at + h->timeout * HOST_SECOND) {
+		if (v->joined) {
+			v->link.why = "it comes back and answers nothing";
+			vio__host_lane_lost(v, -ETIMEDOUT);
+		}
+		vio__host_fail_all(v);
+	}
+	if (lane_out(v) || v->waiting.head || (v->link.fd >= 0 && !v->joined))
+		lane_tick_on(v);
+}
+
+static int lane_claim(struct host *h, struct host_lane *v)
+{
+	for (unsigned i = 0; i < h->queues; i++) {
+		if (h->qids[i])
+			continue;
+		h->qids[i] = 1;
+		v->qid = (uint16_t)(i + 1);
+		v->count = &h->counters[i];
+		return 0;
+	}
+	return vio__fail(EBUSY,
+			 "nvme-tcp: %s: all %llu queues are in use, one a lane; queues=N asks for more",
+			 h->nqn, (unsigned long long)h->queues);
+}
+
+static int lane_alloc(struct host *h, struct host_lane *v)
+{
+	int rc;
+
+	v->depth = h->store.depth;
+	v->free = calloc(v->depth, sizeof(*v->free));
+	v->bell = (struct vio_watch){ .ready = lane_called,
+				      .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+				      .events = EPOLLIN | EPOLLET };
+	v->link.greeted = lane_greeted;
+	v->link.answered = lane_answered;
+	rc = vio__host_link_init(&v->link, v->depth + 1u, LINK_RX, h->digests);
+	if (!v->free)
+		return vio__fail(ENOMEM, "nvme-tcp: out of memory");
+	for (unsigned i = v->depth; i--;)
+		v->free[v->nfree++] = (uint16_t)i;
+	if (!rc && v->bell.fd < 0)
+		return vio__fail(errno, "nvme-tcp: eventfd: %s", strerror(errno));
+	return rc;
+}
+
+/* Under the lock: v is one of the lanes from now on, and what there is to connect to is being connected to.
+ */
+static int lane_enter(struct host *h, struct host_lane *v)
+{
+	int rc = lane_claim(h, v);
+
+	if (!rc && !h->keeper) {
+		rc = vio__host_associate(h);
+		if (!rc)
+			h->keeper = v;
+	}
+	if (!rc && h->phase == HOST_UP)
+		rc = lane_join(h, v);
+	v->next = h->lanes;
+	h->lanes = v;
+	return rc;
+}
+
+/* Under the lock. */
+static void lane_leave(struct host *h, struct host_lane *v)
+{
+	lane_drop(v);
+	for (struct host_lane **at = &h->lanes; *at; at = &(*at)->next) {
+		if (*at == v) {
+			*at = v->next;
+			break;
+		}
+	}
+	if (v->qid)
+		h->qids[v->qid - 1] = 0;
+	if (h->keeper != v)
+		return;
+	vio__host_unkeep(v);
+	h->keeper = h->lanes;
+	if (h->keeper)
+		vio__host_ring(h->keeper);
+	else
+		vio__host_dissociate(h);
+}
+
+/* Waits for the queue, so that one that can't be had is told at once. */
+static int lane_await(struct host *h, struct host_lane *v)
+{
+	int rc = 0;
+	bool moved;
+
+	while (rc >= 0 && !v->joined) {
+		uint64_t now = vio__host_now();
+
+		if (now >= v->join_by) {
+			rc = -ETIMEDOUT;
+			break;
+		}
+		vio__host_link_wait(&v->link, (int)((v->join_by - now) / HOST_MS) + 1);
+		rc = vio__host_link_run(&v->link, LANE_BUDGET);
+	}
+	if (rc >= 0)
+		return 0;
+	pthread_mutex_lock(&h->lock);
+	moved = h->phase != HOST_UP || h->generation != v->generation;
+	pthread_mutex_unlock(&h->lock);
+	if (moved)
+		return 0; /* the association was lost meanwhile: the bell has been rung */
+	return vio__fail(-rc, "nvme-tcp: %s: queue %u: %s", h->nqn, v->qid,
+			 *v->link.why ? v->link.why : strerror(-rc));
+}
+
+static int lane_attend(struct host *h, struct host_lane *v)
+{
+	int rc = vio_watch_add(v->lane->poller, &v->bell);
+
+	if (rc)
+		return rc;
+	v->task.run = lane_run;
+	v->task.arm = lane_arm;
+	vio_task_add(v->lane->poller, &v->task);
+	pthread_mutex_lock(&h->lock);
+	if (h->keeper == v)
+		vio__host_keep(v);
+	pthread_mutex_unlock(&h->lock);
+	return 0;
+}
+
+static void lane_free(struct host_lane *v)
+{
+	vio_timer_cancel(v->lane->poller, &v->tick);
+	if (v->bell.fd >= 0)
+		close(v->bell.fd);
+	vio__host_link_fini(&v->link);
+	free(v->free);
+}
+
+int vio__host_lane_open(struct vio_lane *l)
+{
+	struct host *h = l->backend->priv;
+	struct host_lane *v = l->priv;
+	int rc;
+
+	v->lane = l;
+	v->link.fd = v->watch.fd = v->bell.fd = v->admin_watch.fd = -1;
+	v->link.why = "";
+	v->tick.fire = lane_tick;
+	pthread_mutex_lock(&h->lock);
+	rc = lane_alloc(h, v);
+	if (!rc)
+		rc = lane_enter(h, v);
+	pthread_mutex_unlock(&h->lock);
+	if (!rc && v->link.fd >= 0)
+		rc = lane_await(h, v);
+	if (!rc)
+		rc = lane_attend(h, v);
+	if (rc) {
+		pthread_mutex_lock(&h->lock);
+		lane_leave(h, v);
+		pthread_mutex_unlock(&h->lock);
+		lane_free(v);
+	}
+	return rc;
+}
+
+void vio__host_lane_close(struct vio_lane *l)
+{
+	struct host *h = l->backend->priv;
+	struct host_lane *v = l->priv;
+
+	vio_task_del(l->poller, &v->task);
+	pthread_mutex_lock(&h->lock);
+	vio_watch_del(l->poller, &v->bell);
+	lane_leave(h, v);
+	pthread_mutex_unlock(&h->lock);
+	lane_free(v);
+}
