@@ -26,7 +26,7 @@ expect "soname libvirtio-offload.so.0" grep -q 'soname: \[libvirtio-offload.so.0
 expect "no executable stack" sh -c "! readelf -lW '$lib/libvirtio-offload.so' | grep -q 'GNU_STACK.*RWE'"
 expect "a manual page" test -s "$tmp/usr/share/man/man7/virtio-offload.7"
 
-for program in virtio-offload-blk virtio-offload-switch virtio-offload-copy; do
+for program in virtio-offload-blk virtio-offload-switch virtio-offload-nvme-target virtio-offload-copy; do
 	expect "$program runs" sh -c "LD_LIBRARY_PATH='$lib' '$tmp/usr/bin/$program' --help | grep -q '^usage: '"
 	expect "$program has no path of the build tree" sh -c "! readelf -d '$tmp/usr/bin/$program' | grep -qE 'RPATH|RUNPATH'"
 done

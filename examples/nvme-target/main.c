@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * nvme-target: serves namespaces to NVMe/TCP hosts. The main thread's poller has the
+ * listening socket and a share of the connections; further threads only connections.
+ */
+#include "target.h"
+#include <virtio-offload/impl/poll.h>
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static struct vio_poller *main_poller;
+static volatile sig_atomic_t stop, refresh, print;
+static atomic_bool threads_stop;
+
+void say(const struct target *t, enum vio_log_level level, const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+
+	if (level > t->log)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "nvme-target: %s\n", line);
+}
+
+static void on_log(void *ctx, enum vio_log_level level, const char *sentence)
+{
+	say(ctx, level, "%s", sentence);
+}
+
+static void on_signal(int sig)
+{
+	if (sig == SIGHUP)
+		refresh = 1;
+	else if (sig == SIGUSR1)
+		print = 1;
+	else if (stop)
+		_exit(1); /* the second request: somebody does not want to wait */
+	else
+		stop = 1;
+	vio_poller_wake(main_poller);
+}
+
+static void catch_signals(void)
+{
+	static const int caught[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+	struct sigaction a = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+
+	for (unsigned i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
+		sigaction(caught[i], &a, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+int namespace_add(struct target *t, const char *stack)
+{
+	VIO_OPTS(vio_nvme_ns_opts, o, .read_only = t->read_only);
+	struct vio_backend *b;
+	int nsid;
+
+	if (vio_backend_parse(&b, t->scope, stack))
+		return -1;
+	nsid = vio_nvme_ns_add(t->subsystem, b, &o);
+	vio_backend_free(b);
+	return nsid < 0 ? -1 : nsid;
+}
+
+static int fail(const char *option, const char *value)
+{
+	fprintf(stderr, "nvme-target: --%s %s: %s\n", option, value, vio_errmsg());
+	return -1;
+}
+
+static int open_pollers(struct target *t)
+{
+	VIO_OPTS(vio_poller_opts, o, .mode = t->mode, .log = on_log, .log_ctx = t);
+
+	for (unsigned i = 0; i < t->threads; i++)
+		if (vio_poller_new(&t->pollers[i], &o)) {
+			fprintf(stderr, "nvme-target: --threads %u: %s\n", t->threads, vio_errmsg());
+			return -1;
+		}
+	main_poller = t->pollers[0];
+	return 0;
+}
+
+static int open_subsystem(struct target *t)
+{
+	VIO_OPTS(vio_nvme_opts, o, .nqn = t->nqn, .serial = t->serial, .max_namespaces = MAX_NAMESPACES);
+
+	if (vio_nvme_new(&t->subsystem, &o))
+		return fail("nqn", t->nqn);
+	for (unsigned i = 0; i < t->nhosts; i++)
+		if (vio_nvme_allow(t->subsystem, t->hosts[i]))
+			return fail("allow", t->hosts[i]);
+	for (unsigned i = 0; i < t->nstacks; i++)
+		if (namespace_add(t, t->stacks[i]) < 0)
+			return fail("ns", t->stacks[i]);
+	return 0;
+}
+
+static int open_tcp(struct target *t)
+{
+	const char *listen = t->listen ? t->listen : "127.0.0.1:4420";
+	VIO_OPTS(vio_nvme_tcp_opts, o, .address = listen, .pollers = t->pollers, .npollers = t->threads,
+		 .no_digests = t->no_digests);
+
+	if (vio_nvme_tcp_new(&t->tcp, t->pollers[0], t->subsystem, &o))
+		return fail("listen", listen);
+	say(t, VIO_LOG_INFO, "%s at %s, port %u", t->nqn, listen, vio_nvme_tcp_port(t->tcp));
+	return 0;
+}
+
+static void *serve_connections(void *poller)
+{
+	while (!atomic_load(&threads_stop) && vio_poller_wait(poller, -1) >= 0)
+		;
+	return NULL;
+}
+
+/* How many run, the main thread included. */
+static unsigned start_threads(struct target *t, pthread_t *threads)
+{
+	sigset_t all, old;
+	unsigned n = 1;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	while (n < t->threads && !pthread_create(&threads[n], NULL, serve_connections, t->pollers[n]))
+		n++;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return n;
+}
+
+static void end_threads(struct target *t, pthread_t *threads, unsigned n)
+{
+	atomic_store(&threads_stop, true);
+	for (unsigned i = 1; i < n; i++) {
+		vio_poller_wake(t->pollers[i]);
+		pthread_join(threads[i], NULL);
+	}
+}
+
+struct stats_timer {
+	struct vio_timer timer;
+	struct target *target;
+};
+
+static void on_stats_due(struct vio_timer *timer)
+{
+	struct target *t = ((struct stats_timer *)timer)->target;
+
+	stats_print(t);
+	vio_timer_set(main_poller, timer, t->stats_seconds * 1000000000ull);
+}
+
+static void look_again(struct target *t)
+{
+	for (uint32_t i = 1; i <= MAX_NAMESPACES; i++)
+		vio_nvme_ns_resize(t->subsystem, i); /* most ids name none */
+}
+
+static int serve(struct target *t)
+{
+	struct stats_timer due = { { .fire = on_stats_due }, t };
+	int rc = 0;
+
+	if (t->stats_seconds)
+		vio_timer_set(main_poller, &due.timer, t->stats_seconds * 1000000000ull);
+	while (!stop && rc >= 0) {
+		rc = vio_poller_wait(main_poller, -1);
+		if (refresh) {
+			refresh = 0;
+			look_again(t);
+		}
+		if (print) {
+			print = 0;
+			stats_print(t);
+		}
+	}
+	if (t->stats_seconds)
+		vio_timer_cancel(main_poller, &due.timer);
+	if (rc < 0)
+		say(t, VIO_LOG_ERROR, "the loop ended: %s", vio_errmsg());
+	return rc < 0 ? 1 : 0;
+}
+
+static void on_stopped(void *ctx)
+{
+	((struct target *)ctx)->stopped = true;
+}
+
+static int run(struct target *t)
+{
+	pthread_t threads[MAX_THREADS];
+	unsigned n = start_threads(t, threads);
+	int status = 1;
+
+	if (n == t->threads)
+		status = serve(t);
+	else
+		say(t, VIO_LOG_ERROR, "--threads %u: only %u could be started", t->threads, n);
+	control_close(t);
+	vio_nvme_tcp_stop(t->tcp, on_stopped, t);
+	/* Threads that could not be started serve nothing, and can't say that they have ended. */
+	while (n == t->threads && !t->stopped && vio_poller_wait(t->pollers[0], -1) >= 0)
+		;
+	end_threads(t, threads, n);
+	if (t->stats)
+		stats_print(t);
+	return n == t->threads ? status : -1;
+}
+
+int main(int argc, char **argv)
+{
+	static struct target t;
+	int status = options_read(&t, argc, argv);
+
+	if (status)
+		return status < 0 ? 2 : 0;
+	status = 2;
+	if (!vio_scope_new(&t.scope) && !open_pollers(&t)) {
+		catch_signals(); /* before there is a socket that would have to be removed */
+		if (!open_subsystem(&t) && !control_open(&t)) {
+			if (!open_tcp(&t))
+				status = run(&t);
+			else
+				control_close(&t);
+		}
+	}
+	if (status < 0)
+		return 1; /* what did not end is left to the kernel */
+	vio_nvme_tcp_free(t.tcp);
+	vio_nvme_free(t.subsystem);
+	for (unsigned i = 0; i < t.threads; i++)
+		vio_poller_free(t.pollers[i]);
+	vio_scope_free(t.scope);
+	return status;
+}

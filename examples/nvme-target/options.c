@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#include "target.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct option names[] = {
+	{ "listen", required_argument, NULL, 'l' },
+	{ "nqn", required_argument, NULL, 'q' },
+	{ "ns", required_argument, NULL, 'n' },
+	{ "allow", required_argument, NULL, 'a' },
+	{ "serial", required_argument, NULL, 's' },
+	{ "threads", required_argument, NULL, 't' },
+	{ "poll", required_argument, NULL, 'p' },
+	{ "control", required_argument, NULL, 'c' },
+	{ "read-only", no_argument, NULL, 'r' },
+	{ "no-digests", no_argument, NULL, 'd' },
+	{ "stats", optional_argument, NULL, 'S' },
+	{ "log", required_argument, NULL, 'L' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+static int help(void)
+{
+	const struct vio_backend_type *t;
+
+	puts("usage: nvme-target --nqn NQN --ns STACK [--ns STACK]... [OPTIONS]\n"
+	     "\n"
+	     "Serves namespaces to NVMe/TCP hosts.\n"
+	     "\n"
+	     "  --listen ADDR:PORT  where hosts connect, and discover (127.0.0.1:4420)\n"
+	     "  --nqn NQN           the subsystem's name: nqn.2014-08.org.example:disks\n"
+	     "  --ns STACK          a namespace, the first is 1: an end with filters on top, see below\n"
+	     "  --allow HOSTNQN     a host that may connect, and no others; may be there several times\n"
+	     "  --serial TEXT       what hosts read as serial number: 20 bytes at most\n"
+	     "  --read-only         hosts cannot write\n"
+	     "  --threads N         threads that serve connections: 1..64 (1)\n"
+	     "  --poll MODE         event: sleep when idle; busy: never; adaptive: spin a while, then sleep "
+	     "(event)\n"
+	     "  --no-digests        refuse digests\n"
+	     "  --control PATH      a socket for changes while it runs, see below\n"
+	     "  --stats[=SECONDS]   counters at exit, on SIGUSR1 and every SECONDS\n"
+	     "  --log LEVEL         error, info or debug (info)\n"
+	     "  --version, --help   the library's version; this text\n"
+	     "\n"
+	     "A stack is an end, then the filters that lie on it, separated by '|':");
+	for (unsigned i = 0; (t = vio_backend_type_at(i)); i++)
+		printf("  %-12s %s\n", vio_backend_type_name(t), vio_backend_type_help(t));
+	puts("\n"
+	     "The control socket takes a line and answers with one, which begins with ok or error:\n"
+	     "  add STACK, remove ID, resize ID (after its file has grown or shrunk)\n"
+	     "\n"
+	     "An encrypted namespace, and a Linux host that uses it:\n"
+	     "  nvme-target --listen 192.0.2.1:4420 --nqn nqn.2014-08.org.example:disks --ns 'file:a.raw | "
+	     "crypt:keyfile=k'\n"
+	     "  nvme connect -t tcp -a 192.0.2.1 -s 4420 -n nqn.2014-08.org.example:disks\n"
+	     "\n"
+	     "SIGTERM, SIGINT: answer what was taken, then exit with status 0. SIGHUP: look again at the\n"
+	     "sizes of files and tell the hosts. SIGUSR1: print counters. Refused options: status 2.");
+	return 1;
+}
+
+static int refuse(const char *name, const char *value, const char *expected)
+{
+	fprintf(stderr, "nvme-target: --%s %s: expected %s\n", name, value, expected);
+	return -1;
+}
+
+static int number(const char *name, const char *value, unsigned max, unsigned *out)
+{
+	char expected[64], *end;
+	unsigned long v = strtoul(value, &end, 10);
+
+	snprintf(expected, sizeof(expected), "a number from 1 to %u", max);
+	if (value[0] < '0' || value[0] > '9' || *end || !v || v > max)
+		return refuse(name, value, expected);
+	*out = (unsigned)v;
+	return 0;
+}
+
+static int word(const char *name, const char *value, const char *const words[3], const char *expected,
+		unsigned *out)
+{
+	for (*out = 0; *out < 3; ++*out)
+		if (!strcmp(value, words[*out]))
+			return 0;
+	return refuse(name, value, expected);
+}
+
+static int list(const char *name, const char **to, unsigned *n, unsigned max)
+{
+	if (*n == max) {
+		fprintf(stderr, "nvme-target: more than %u times --%s\n", max, name);
+		return -1;
+	}
+	to[(*n)++] = optarg;
+	return 0;
+}
+
+static int read_word(struct target *t, int option)
+{
+	static const char *const modes[] = { "event", "busy", "adaptive" }; /* as enum vio_poll_mode */
+	static const char *const levels[] = { "error", "info", "debug" };   /* as enum vio_log_level */
+	unsigned v = 0;
+	int rc;
+
+	if (option == 'p') {
+		rc = word("poll", optarg, modes, "event, busy or adaptive", &v);
+		t->mode = (enum vio_poll_mode)v;
+	} else {
+		rc = word("log", optarg, levels, "error, info or debug", &v);
+		t->log = (enum vio_log_level)v;
+	}
+	return rc;
+}
+
+static int read_one(struct target *t, int option)
+{
+	switch (option) {
+	case 'l':
+		t->listen = optarg;
+		return 0;
+	case 'q':
+		t->nqn = optarg;
+		return 0;
+	case 's':
+		t->serial = optarg;
+		return 0;
+	case 'c':
+		t->control = optarg;
+		return 0;
+	case 'n':
+		return list("ns", t->stacks, &t->nstacks, MAX_NAMESPACES);
+	case 'a':
+		return list("allow", t->hosts, &t->nhosts, MAX_HOSTS);
+	case 't':
+		return number("threads", optarg, MAX_THREADS, &t->threads);
+	case 'r':
+		t->read_only = true;
+		return 0;
+	case 'd':
+		t->no_digests = true;
+		return 0;
+	case 'S':
+		t->stats = true;
+		return optarg ? number("stats", optarg, 86400, &t->stats_seconds) : 0;
+	case 'V':
+		printf("nvme-target of libvirtio-offload %s\n", vio_version());
+		return 1;
+	case 'h':
+		return help();
+	case 'p':
+	case 'L':
+		return read_word(t, option);
+	default: /* getopt has said what is wrong */
+		return -1;
+	}
+}
+
+int options_read(struct target *t, int argc, char **argv)
+{
+	int option, rc = 0;
+
+	t->threads = 1;
+	t->log = VIO_LOG_INFO;
+	while (!rc && (option = getopt_long(argc, argv, "", names, NULL)) >= 0)
+		rc = read_one(t, option);
+	if (rc)
+		return rc;
+	if (optind < argc) {
+		fprintf(stderr, "nvme-target: '%s' is no option; see nvme-target --help\n", argv[optind]);
+		return -1;
+	}
+	if (!t->nqn || (!t->nstacks && !t->control)) {
+		fputs("nvme-target: nothing to serve, expected --nqn NQN --ns STACK; see nvme-target "
+		      "--help\n",
+		      stderr);
+		return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# An NVMe/TCP target for guests, which reach it at 10.0.2.2. Sourced by tests/guest/nvme_*.sh:
+#
+#   . tests/guest/lib/harness.bash; . tests/guest/lib/nvme.bash; nvme_harness BUILD-DIR
+#   target_start --ns "file:$work/a.raw"; guest_run "${nvme_net[@]}" < <(nvme_script <<'SCRIPT' ... SCRIPT)
+nvme_nqn=nqn.2014-08.org.example:disks
+nvme_host=nqn.2014-08.org.example:guest
+nvme_net=("-netdev user,id=net -device virtio-net-pci,netdev=net")
+target_port=0
+
+nvme_harness() {
+	harness_begin "$1" nvme-target
+	harness_image
+	[ -s "$image/nvme.cpio" ] || skip "no nvme-cli: run tools/setup guest"
+	guest_parts=(fio nvme)
+}
+
+# target_start ARG...: returns when it listens; at the port of the one before, if there was one.
+target_start() {
+	local tries=0 lines
+	target_args=("$@")
+	touch "$work/target.log"
+	lines=$(grep -c 'at 127.0.0.1.*port' "$work/target.log" || true)
+	"$build/examples/nvme-target" --listen "127.0.0.1:$target_port" --nqn $nvme_nqn --control "$work/control" "$@" \
+		>>"$work/target.log" 2>&1 &
+	child[target]=$!
+	until [ "$(grep -c 'at 127.0.0.1.*port' "$work/target.log")" -gt "$lines" ]; do
+		kill -0 "${child[target]}" 2>/dev/null || fail "the target ended: $(tail -1 "$work/target.log")"
+		[ $((tries += 1)) -lt 600 ] || fail "the target does not listen"
+		sleep 0.05
+	done
+	target_port=$(sed -n 's/.*at 127.0.0.1.*port \([0-9]*\)$/\1/p' "$work/target.log" | tail -1)
+}
+
+# target_tell LINE: to its control socket; prints what follows ok.
+target_tell() {
+	local reply
+	reply=$(echo "$*" | socat - "UNIX-CONNECT:$work/control")
+	case $reply in
+	ok*) echo "${reply#ok}" ;;
+	*) fail "the target says to '$*': $reply" ;;
+	esac
+}
+
+# What a guest may ask of it.
+host_kill() { # and another is there at once
+	child_kill target
+	target_start "${target_args[@]}"
+}
+
+host_add() { # NAME SIZE
+	truncate -s "$2" "$work/$1.raw"
+	target_tell "add file:$work/$1.raw" >/dev/null
+}
+
+host_grow() { # NAME SIZE ID
+	truncate -s "$2" "$work/$1.raw"
+	target_tell "resize $3" >/dev/null
+}
+
+host_remove() { # ID
+	target_tell "remove $1" >/dev/null
+}
+
+# The guest's script on standard input, and what it needs before it.
+nvme_script() {
+	echo "port=$target_port nqn=$nvme_nqn hostnqn=$nvme_host"
+	cat "$guest_lib/nvme.guest" -
+}
