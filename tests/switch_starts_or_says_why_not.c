@@ -12,6 +12,7 @@
 #include "switch/flow.c"
 #include "switch/lane.c"
 #include "switch/port.c"
+#include "switch/steer.c"
 #include "switch/switch.c"
 #include "switch/table.c"
 #include "switch/thread.c"
@@ -43,6 +44,8 @@ static void end(void *made)
 static int make_ports(struct made *m)
 {
 	VIO_OPTS(vio_switch_port_opts, o, .flags = VIO_SWITCH_TRUNK);
+	static const uint16_t table[1] = { 0 };
+	VIO_OPTS(vio_steer, steer, .table = table, .entries = 1);
 	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 };
 	int rc = vio_switch_port_new(&m->port[0], m->sw, "guest", NULL);
 
@@ -51,6 +54,7 @@ static int make_ports(struct made *m)
 
 		rc = vio_lane_new(&m->lane[i], vio_switch_port_backend(m->port[0]), poller, &lo);
 	}
+	rc = rc ? rc : vio_backend_steer(vio_switch_port_backend(m->port[0]), &steer);
 	rc = rc ? rc : vio_switch_address_set(m->sw, mac, 0, m->port[0]);
 	rc = rc ? rc : vio_switch_port_new(&m->port[1], m->sw, "wire", &o);
 	rc = rc ? rc : vio_switch_port_attach(m->port[1], sink, poller);

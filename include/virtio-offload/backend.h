@@ -70,9 +70,34 @@ struct vio_backend_info {
 	uint8_t mac[6];		/* of who sits on the port; zeroes: no preference */
 	uint16_t mtu;		/* bytes after the Ethernet header, 68..65535; 0: no say */
 	uint16_t pairs;		/* pairs of a SEND and a RECV lane that it tells apart, at least 1 */
+	uint16_t steers;	/* entries of the longest table that vio_backend_steer takes; 0: it takes none */
 };
 /* Asked anew at each call, so a file that grew shows its new size. Any thread. */
 VIO_API int vio_backend_info(struct vio_backend *b, struct vio_backend_info *out);
+
+/*
+ * Which receiving lane of a port a packet comes to, by receive-side scaling (virtio 1.3,
+ * 5.1.6.5.6): its Toeplitz hash, modulo the length of a table, names an entry, and that a pair.
+ */
+struct vio_steer {
+	size_t sz;
+	uint32_t hash_types;	/* what is hashed (5.1.6.4.3): VIRTIO_NET_RSS_HASH_TYPE_*, bits 0 to 8 */
+	uint16_t entries;	/* of the table: a power of two, up to info's steers */
+	uint16_t unhashed;	/* the pair of packets that have no hash */
+	const uint16_t *table;	/* pairs */
+	const uint8_t *key;	/* of the hash; beyond its end are zeroes */
+	uint32_t key_len;	/* bytes, up to 40 */
+	uint32_t reserved;	/* 0 */
+};
+/*
+ * Holds for each packet that is sent to the port after it has returned, whatever threads
+ * send and receive; each goes by one table as a whole. A packet for a pair without a
+ * receiving lane, or without a buffer there, is dropped. NULL: the port chooses lanes
+ * as it likes, as it did at first; that never fails. Nothing is kept of s. Any thread, one
+ * at a time, and not within a submit or reap. -EOPNOTSUPP: the port can't; -EINVAL,
+ * -ENOMEM: what was said before still holds.
+ */
+VIO_API int vio_backend_steer(struct vio_backend *b, const struct vio_steer *s);
 
 struct vio_lane_opts {
 	size_t sz;

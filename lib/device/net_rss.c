@@ -5,47 +5,35 @@
  */
 #include "device/net.h"
 
-/* What a command of the control queue's says of hashes. */
-struct rss_hash {
-	uint32_t types;
-	const uint8_t *key;
-	unsigned key_len;
-};
-
 struct rss_hash_config {
 	uint32_t types; /* little endian */
 	uint16_t reserved[4];
 } __attribute__((packed));
 
-static bool rss_types(uint32_t types)
-{
-	return !(types & ~NET_HASH_TYPES);
-}
-
 /* The last of a command: how long the key is, and the key. */
-static bool rss_key(struct rss_hash *h, const uint8_t *data, unsigned len)
+static bool rss_key(struct vio_steer *s, const uint8_t *data, unsigned len)
 {
 	if (!len || *data > NET_HASH_KEY || len - 1 != *data)
 		return false;
-	h->key = data + 1;
-	h->key_len = *data;
+	s->key = data + 1;
+	s->key_len = *data;
 	return true;
 }
 
 bool vio__net_hash_set(struct vio_dev *d, uint8_t command, const uint8_t *data, unsigned len)
 {
+	VIO_OPTS(vio_steer, s);
 	struct net *n = d->priv;
 	struct rss_hash_config c;
-	struct rss_hash h;
 
 	(void)command;
 	if (len < sizeof(c))
 		return false;
 	memcpy(&c, data, sizeof(c));
-	h.types = le32toh(c.types);
-	if (!rss_types(h.types) || !rss_key(&h, data + sizeof(c), len - (unsigned)sizeof(c)))
+	s.hash_types = le32toh(c.types);
+	if (s.hash_types & ~NET_HASH_TYPES || !rss_key(&s, data + sizeof(c), len - (unsigned)sizeof(c)))
 		return false;
-	vio__steer_set(&n->hash, h.types, h.key, h.key_len);
+	vio__steer_set(&n->hash, &s);
 	return true;
 }
 
@@ -53,7 +41,7 @@ void vio__net_hash_reset(struct vio_dev *d)
 {
 	struct net *n = d->priv;
 
-	vio__steer_set(&n->hash, 0, NULL, 0);
+	vio__steer_set(&n->hash, NULL);
 }
 
 /* Copies the first bytes of the frame that begins in r[0]; returns how many. Short buffers make them lie in

@@ -1,28 +1,49 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a driver has said of receive-side scaling: which packets are hashed, and by which key (virtio 1.3,
- * 5.1.6.4.3). One thread at a time writes it while any number of threads read it. Nobody waits for anybody:
- * there are two sets, and what is new is written into the one that is not in use. Only a reader that was
- * overtaken twice might see something of both; it finds `turn` changed, and reads again. So that needs no
- * fence, what is in a set is written with release and read with acquire, word by word.
+ * What a driver has said of receive-side scaling: which packets are hashed, by which key
+ * (virtio 1.3, 5.1.6.4.3), and what pair a hash leads to. One thread at a time writes it while any number of
+ * threads read it. Nobody waits for anybody: there are two sets, and what is new is written into the one that
+ * is not in use. Only a reader that was overtaken twice might see something of both; it finds `turn` changed,
+ * and reads again. So that needs no fence, what is in a set is written with release and read with acquire,
+ * word by word.
  */
 #ifndef VIO_PACKET_STEER_H
 #define VIO_PACKET_STEER_H
 
 #include "packet/packet.h"
 
+#include "base/barrier.h"
+
+#include <virtio-offload/backend.h>
+
+#define STEER_TABLE 128u /* entries */
+#define STEER_NOBODY (-1)
+
 struct steer {
 	uint32_t turn; /* the last bit: the set in use */
 	struct steer_set {
-		uint32_t types; /* VIRTIO_NET_RSS_HASH_TYPE_*; 0: no packet is hashed */
+		uint32_t types;	   /* VIRTIO_NET_RSS_HASH_TYPE_*; 0: no packet is hashed */
+		uint16_t entries;  /* of table, a power of two; 0: hashes lead nowhere */
+		uint16_t unhashed; /* the pair of packets that have none */
 		struct packet_rss_key key;
+		uint16_t table[STEER_TABLE];
 	} set[2];
 };
 
-/* Packets of these types are hashed, by this key. */
-void vio__steer_set(struct steer *s, uint32_t types, const uint8_t *key, unsigned key_len);
+/* to: in order as vio_backend_steer has it, with up to STEER_TABLE entries, or none. NULL: no packet is
+ * hashed. */
+void vio__steer_set(struct steer *s, const struct vio_steer *to);
+
+/* Do hashes lead anywhere? */
+VIO_INLINE bool steer_leads(const struct steer *s)
+{
+	return VIO_LOAD(&s->set[VIO_LOAD_ACQUIRE(&s->turn) & 1].entries);
+}
 
 /* A frame's hash and *report, as vio__packet_rss has them. */
 uint32_t vio__steer_hash(const struct steer *s, const struct packet *p, const void *head, uint16_t *report);
+
+/* A frame's pair, or STEER_NOBODY. */
+int vio__steer_pair(const struct steer *s, const struct packet *p, const void *head);
 
 #endif

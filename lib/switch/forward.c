@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Carries out what was decided: a frame to one port, to many, to mirrors; here or on other threads. */
 #include "packet/packet.h"
+#include "switch/steer.h"
 #include "switch/thread.h"
 
 void sw_head_tag(struct sw_head *h, const struct sw_head *from, uint16_t vlan)
@@ -46,8 +47,8 @@ static uint32_t forward_hash(struct sw_frame *f)
 	return f->hash;
 }
 
-/* The lane that receives this frame for p: of those that have buffers, by flow. NULL: none receives. */
-static struct sw_lane *forward_pick(struct vio_switch_port *p, struct sw_frame *f)
+/* The lane of those that have buffers, by flow. */
+static struct sw_lane *forward_by_flow(const struct vio_switch_port *p, struct sw_frame *f)
 {
 	struct sw_receivers *rs = VIO_LOAD_ACQUIRE(&p->receivers);
 	unsigned at;
@@ -62,6 +63,22 @@ static struct sw_lane *forward_pick(struct vio_switch_port *p, struct sw_frame *
 			return lane;
 	}
 	return rs->lane[at];
+}
+
+static struct sw_lane *forward_lane(const struct vio_switch_port *p, struct sw_frame *f)
+{
+	return VIO_LIKELY(f->pair == SW_NO_PAIR) ? forward_by_flow(p, f) : sw_receiver(p, f->pair);
+}
+
+/* The lane that receives this frame for p. NULL: none receives. */
+static struct sw_lane *forward_pick(const struct vio_switch_port *p, struct sw_frame *f)
+{
+	const struct steer *s = VIO_LOAD_ACQUIRE(&p->steer);
+
+	f->pair = SW_NO_PAIR;
+	if (VIO_UNLIKELY(s && steer_leads(s)))
+		f->pair = sw_steered(s, f);
+	return forward_lane(p, f);
 }
 
 static int forward_to(struct sw_thread *t, struct sw_frame *f, const struct sw_head *h,
@@ -263,7 +280,7 @@ int sw_arrive(struct sw_thread *t, struct sw_parcel *x)
 	p = sw_port(t->sw, x->port);
 	if (!p || p->serial != x->serial)
 		return x->kind == SW_COPY ? SW_DELIVERED : why;
-	lane = forward_pick(p, &x->f);
+	lane = forward_lane(p, &x->f); /* as it was chosen when it was sent, whatever the table says now */
 	if (lane && lane->thread == t && !(sw_conf(p)->flags & VIO_SWITCH_DOWN))
 		why = sw_deliver(lane, &x->f, &x->f.head);
 	if (x->kind == SW_UNICAST)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A port as a backend: its lanes take SENDs into the switch and RECVs for what comes out of it. */
+#include "switch/steer.h"
 #include "switch/thread.h"
 
-#define LANE_PAIRS 64u
 #define LANE_BATCH 32u
 
 struct lane_backend {
@@ -29,7 +29,8 @@ static int lane_info(struct vio_backend *b, struct vio_backend_info *i)
 
 	i->ops = 1u << VIO_OP_SEND | 1u << VIO_OP_RECV;
 	i->offloads = VIO_PACKET_CSUM | VIO_PACKET_CSUM_OK | VIO_PACKET_GSO | VIO_PACKET_ECN;
-	i->pairs = LANE_PAIRS;
+	i->pairs = SW_PAIRS;
+	i->steers = STEER_TABLE;
 	i->link_down = sw_port_down(p);
 	return 0;
 }
@@ -185,6 +186,17 @@ static unsigned lane_recall(struct vio_lane *l, struct vio_req **r, unsigned n)
 	return n;
 }
 
+static int lane_steer(struct vio_backend *b, const struct vio_steer *to)
+{
+	struct vio_switch_port *p = *lane_port(b);
+	int rc;
+
+	pthread_mutex_lock(&p->sw->lock);
+	rc = sw_port_steer(p, to);
+	pthread_mutex_unlock(&p->sw->lock);
+	return rc;
+}
+
 static void lane_stats(struct vio_backend *b,
 		       void (*each)(void *ctx, const char *layer, const char *counter, uint64_t value),
 		       void *ctx)
@@ -213,4 +225,5 @@ const struct vio_backend_type sw_backend_type = {
 	.reap = lane_reap,
 	.stats = lane_stats,
 	.recall = lane_recall,
+	.steer = lane_steer,
 };

@@ -131,6 +131,15 @@ bool sw_port_down(const struct vio_switch_port *p)
 	return down;
 }
 
+static void port_receiver(struct sw_receivers *rs, struct sw_lane *lane)
+{
+	unsigned pair = lane->l->pair;
+
+	rs->lane[rs->n++] = lane;
+	if (pair < SW_PAIRS && !rs->of_pair[pair])
+		rs->of_pair[pair] = (uint16_t)rs->n;
+}
+
 /* Puts the receivers in place that the port's lanes are, without the one that leaves. */
 static int port_receivers(struct vio_switch_port *p, const struct sw_lane *without)
 {
@@ -140,13 +149,12 @@ static int port_receivers(struct vio_switch_port *p, const struct sw_lane *witho
 	for (const struct sw_lane *l = p->lanes; l; l = l->next)
 		n += l->l->recv && l != without;
 	if (n) {
-		rs = malloc(sizeof(*rs) + n * sizeof(rs->lane[0]));
+		rs = calloc(1, sizeof(*rs) + n * sizeof(rs->lane[0]));
 		if (!rs)
 			return vio__fail(ENOMEM, "switch: out of memory for a lane");
-		rs->n = 0;
 		for (struct sw_lane *l = p->lanes; l; l = l->next)
 			if (l->l->recv && l != without)
-				rs->lane[rs->n++] = l;
+				port_receiver(rs, l);
 	}
 	VIO_STORE_RELEASE(&p->receivers, rs);
 	sw_sync(p->sw);
@@ -173,11 +181,15 @@ static void port_add(struct sw_counts *to, const struct sw_counts *from)
 				   __ATOMIC_RELAXED);
 }
 
-/* Without memory for a shorter list the lane's place is taken by another lane: there is one, or no list. */
+/* Without memory for a shorter list the lane's place is taken by another lane, which is no other pair's:
+ * there is one, or no list. */
 static void port_replace(struct vio_switch_port *p, const struct sw_lane *lane)
 {
 	struct sw_receivers *rs = p->receivers;
 
+	if (lane->l->pair < SW_PAIRS)
+		VIO_STORE(&rs->of_pair[lane->l->pair], 0);
+	sw_sync(p->sw);
 	for (unsigned i = 0; i < rs->n; i++)
 		if (rs->lane[i] == lane)
 			VIO_STORE_RELEASE(&rs->lane[i], rs->lane[i ? 0 : rs->n - 1]);

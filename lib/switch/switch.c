@@ -136,6 +136,7 @@ static int switch_place(struct vio_switch *sw, const char *name, uint16_t *numbe
 void sw_port_destroy(struct vio_switch_port *p)
 {
 	vio_backend_free(p->backend);
+	free(p->steer);
 	free(p->conf);
 	free(p);
 }

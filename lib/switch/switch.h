@@ -15,6 +15,7 @@
 #include "backend/recv_fifo.h"
 #include "base/barrier.h"
 #include "base/base.h"
+#include "packet/steer.h"
 #include "switch/bucket.h"
 #include "switch/fdb.h"
 #include "switch/flow.h"
@@ -27,6 +28,8 @@
 #define SW_PORTS 4096u
 #define SW_VLANS 4096u
 #define SW_THREADS 64u
+#define SW_PAIRS 64u
+#define SW_NO_PAIR 0xffu /* a frame's: its lane is chosen by flow */
 #define SW_LANE 1024u	 /* requests that a lane holds; a power of two */
 #define SW_RING 512u	 /* SENDs on their way from one thread to another; a power of two */
 #define SW_FLOOD 0xffffu /* instead of a port's number */
@@ -76,6 +79,7 @@ struct sw_conf {
 /* The lanes that receive for a port, of any thread. */
 struct sw_receivers {
 	unsigned n;
+	uint16_t of_pair[SW_PAIRS]; /* which lane[] is that pair's, counted from 1; 0: none */
 	struct sw_lane *lane[];
 };
 
@@ -83,7 +87,8 @@ struct vio_switch_port {
 	struct vio_switch *sw;
 	struct sw_conf *conf;		/* never NULL */
 	struct sw_receivers *receivers; /* NULL: none */
-	uint32_t serial;		/* of all ports that ever were, for numbers are used again */
+	struct steer *steer; /* who sits on it says which lane gets what; NULL: has never said so */
+	uint32_t serial;     /* of all ports that ever were, for numbers are used again */
 	uint16_t number;
 	char name[SW_NAME];
 	struct vio_backend *backend;
@@ -149,6 +154,7 @@ struct sw_frame {
 	uint16_t vlan;	     /* that it is in */
 	uint16_t in;	     /* port */
 	uint8_t in_flags;    /* that port's VIO_SWITCH_* */
+	uint8_t pair;	     /* that the port to which it goes now has it steered to, or SW_NO_PAIR */
 	int result;	     /* a drop reason that its head has, or SW_DELIVERED */
 	struct sw_head head; /* as it goes out */
 	struct flow_key key;

@@ -70,6 +70,9 @@ struct vio_backend_type {
 	/* Up to n RECVs that no packet has begun to fill: the newest, in the order they were submitted. An end
 	 * that takes RECV must have it. */
 	unsigned (*recall)(struct vio_lane *l, struct vio_req **r, unsigned n);
+
+	/* As vio_backend_steer, which has checked s against info; a port whose info says that it steers must have it. */
+	int (*steer)(struct vio_backend *b, const struct vio_steer *s);
 };
 
 static inline void *vio_req_scratch(const struct vio_lane *l, struct vio_req *r)
