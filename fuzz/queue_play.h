@@ -38,7 +38,7 @@ struct play {
 	struct vio_req *taken[2 * PLAY_MAX];
 	unsigned ntaken, oldest_given; /* how many of the newest may be untaken */
 	unsigned size;
-	uint64_t features;
+	uint64_t features, flags;
 	bool packed, inflight, failed;
 	uint16_t avail_idx; /* an honest driver's next */
 	bool avail_wrap;
@@ -290,7 +290,7 @@ static struct vio_queue_opts play_opts(const struct play *p)
 {
 	VIO_OPTS(vio_queue_opts, o, .size = p->size, .features = p->features, .mem = play_mem, .desc = PLAY_AT,
 		 .driver = PLAY_AT + PLAY_DRIVER, .device = PLAY_AT + PLAY_DEVICE, .max_segments = 24,
-		 .notify = play_notify, .notify_ctx = &play_notified);
+		 .notify = play_notify, .notify_ctx = &play_notified, .flags = p->flags);
 
 	return o;
 }
@@ -304,6 +304,7 @@ static void play_choose(struct play *p, bool packed)
 	p->features = VIO_BIT(VIRTIO_F_VERSION_1) | (packed ? VIO_BIT(VIRTIO_F_RING_PACKED) : 0) |
 		      (f & 1 ? VIO_BIT(VIRTIO_RING_F_INDIRECT_DESC) : 0) | (f & 2 ? VIO_BIT(VIRTIO_RING_F_EVENT_IDX) : 0) |
 		      (f & 4 ? VIO_BIT(VIRTIO_F_IN_ORDER) : 0);
+	p->flags = f & 8 ? VIO_QUEUE_RESUMABLE : 0;
 	p->size = packed ? 1 + size % PLAY_MAX : 1u << size % 7;
 	p->avail_wrap = true;
 }

@@ -185,7 +185,7 @@ RG_FN int rg_post_split(struct ring_guest *g, const struct rg_buf *b, unsigned n
 	return head;
 }
 
-/* The chain's first descriptor becomes available last. */
+/* The chain's first descriptor becomes available last; only the last one has the id that counts (2.8.6). */
 RG_FN int rg_post_packed(struct ring_guest *g, const struct rg_buf *b, unsigned n)
 {
 	uint16_t id = g->free[--g->nfree], first = g->avail_idx;
@@ -196,12 +196,12 @@ RG_FN int rg_post_packed(struct ring_guest *g, const struct rg_buf *b, unsigned 
 
 		d.flags = (uint16_t)(d.flags | (i + 1 < n ? RG_NEXT : 0));
 		if (i) {
-			rg_raw(g, d, id);
+			rg_raw(g, d, i + 1 < n ? (uint16_t)~id : id);
 			continue;
 		}
 		VIO_STORE(&g->ring[first].addr, d.addr);
 		VIO_STORE(&g->ring[first].len, d.len);
-		VIO_STORE(&g->ring[first].id, id);
+		VIO_STORE(&g->ring[first].id, n > 1 ? (uint16_t)~id : id);
 		if (++g->avail_idx == g->size) {
 			g->avail_idx = 0;
 			g->avail_wrap = !g->avail_wrap;

@@ -35,6 +35,7 @@ static struct {
 	bool inverse, now, over; /* over: nothing changes any more, so nobody need watch */
 	unsigned npatches;
 	struct watched_patch patch[WATCHED_PATCHES];
+	void (*before)(void); /* or only looks: before each access, with the memory open */
 } watched;
 
 /* What is there now stays the sound version. */
@@ -89,6 +90,8 @@ static void watched_fault(int sig, siginfo_t *info, void *context)
 		return;
 	}
 	mprotect(watched.base, watched.size, PROT_READ | PROT_WRITE);
+	if (watched.before)
+		watched.before();
 	if (watched_sees((uintptr_t)info->si_addr))
 		watched_change(watched.accesses++);
 	u->uc_mcontext.gregs[REG_EFL] |= WATCHED_STEP;

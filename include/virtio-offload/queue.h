@@ -36,6 +36,16 @@ struct vio_queue_state {
 	uint8_t reserved[2];	/* 0 */
 };
 
+/*
+ * vio_queue_opts.flags. Without an inflight region only the ring can tell a successor where to
+ * go on, should this process die. With this flag it does: requests become visible to the guest
+ * in the ring's order, whatever the order in which they are given. And the queue begins where
+ * the ring stands, even if `state` says otherwise: what its predecessor took and had not given
+ * is taken again, and none is given twice. The ring can't tell if another kind of server left
+ * it; then `state` counts. Beside an inflight region, which knows more, the flag means nothing.
+ */
+#define VIO_QUEUE_RESUMABLE 1u
+
 struct vio_queue_opts {
 	size_t sz;
 	uint32_t size;		/* entries: 1..32768, for split rings a power of two (2.7); 0 means 256 */
@@ -57,6 +67,7 @@ struct vio_queue_opts {
 	size_t inflight_size;
 	struct vio_dirty *dirty;	/* log writes here; NULL: no migration under way */
 	uint64_t dirty_device;	/* where writes to the used ring are logged; UINT64_MAX: not at all */
+	uint64_t flags;		/* VIO_QUEUE_* */
 };
 
 /* -EINVAL for a bad size, alignment, address or state, -ENOMEM. */

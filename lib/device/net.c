@@ -339,6 +339,7 @@ const struct vio_device_type *vio_dev_net(void)
 		.features_set = net_features_set,
 		.lane = net_lane,
 		.vhost_user_queues = net_vhost_user_queues,
+		.queue_flags = VIO_QUEUE_RESUMABLE, /* front ends keep no inflight region for a network card */
 	};
 
 	return &type;

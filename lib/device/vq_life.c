@@ -56,6 +56,19 @@ static int vq_open_lane(struct dev_vq *q)
 	return rc;
 }
 
+/* The ring may stand elsewhere than its front end knows: a server before this one died. */
+static void vq_say_place(struct dev_vq *q)
+{
+	const struct vio_queue_state *was = &q->state;
+	struct vio_queue_state is;
+
+	vio_queue_flush(q->v.queue); /* that one may have given what the guest has not heard of */
+	vio_queue_save(q->v.queue, &is);
+	if (memcmp(&is, was, sizeof(is)))
+		vio_poller_log(q->v.poller, VIO_LOG_INFO, "%s queue %u goes on at %u, where its ring stands, and not at %u",
+			       q->v.dev->type->name, q->v.index, is.used_idx, was->avail_idx);
+}
+
 static int vq_open_queue(struct dev_vq *q)
 {
 	unsigned scratch = q->v.lane ? vio_lane_scratch(q->v.lane) : 0;
@@ -64,10 +77,15 @@ static int vq_open_queue(struct dev_vq *q)
 		 .state = q->o.state ? &q->state : NULL,
 		 .scratch = scratch + VQ_STAMP_BYTES + q->v.dev->type->scratch, .notify = vq_notify,
 		 .notify_ctx = q, .inflight = q->o.inflight, .inflight_size = q->o.inflight_size,
-		 .dirty = q->o.dirty, .dirty_device = q->o.dirty_device);
+		 .dirty = q->o.dirty, .dirty_device = q->o.dirty_device,
+		 .flags = DEV_HAS(q->v.dev->type, queue_flags) ? q->v.dev->type->queue_flags : 0);
+	int rc;
 
 	q->v.scratch = VIO_REQ_SCRATCH + scratch + VQ_STAMP_BYTES;
-	return vio_queue_new(&q->v.queue, &qo);
+	rc = vio_queue_new(&q->v.queue, &qo);
+	if (!rc && qo.flags & VIO_QUEUE_RESUMABLE && q->o.state)
+		vq_say_place(q);
+	return rc;
 }
 
 static int vq_watch(struct dev_vq *q)

@@ -8,13 +8,14 @@ struct packed_used {
 	uint64_t *ring;
 	unsigned size;
 	uint16_t idx, pending;
-	bool wrap, dirty;
+	bool wrap, dirty, resumable;
 };
 
 VIO_INLINE struct packed_used packed_used_begin(const struct vio_queue *q)
 {
 	return (struct packed_used){ .ring = (uint64_t *)q->ring, .size = q->size, .idx = q->used_idx,
-				     .wrap = q->used_wrap, .pending = q->pending, .dirty = q->dirty };
+				     .wrap = q->used_wrap, .pending = q->pending, .dirty = q->dirty,
+				     .resumable = q->resumable };
 }
 
 VIO_INLINE void packed_used_end(struct vio_queue *q, const struct packed_used *u)
@@ -26,15 +27,39 @@ VIO_INLINE void packed_used_end(struct vio_queue *q, const struct packed_used *u
 }
 
 /*
+ * A chain of n descriptors is used at idx, and shall leave none behind that a successor takes for one
+ * still to be served (packed_find.c): all but its first, which the driver does not look at, are marked
+ * too. We may die between any two stores: until the last one is marked the first, unless it is `kept`
+ * back for flush, says that it goes on.
+ */
+static __attribute__((noinline)) void packed_mark_chain(struct vio_queue *q, unsigned idx, bool wrap, unsigned n,
+							uint64_t word, bool kept)
+{
+	if (!kept)
+		VIO_STORE_RELEASE((uint64_t *)&q->ring[idx].len, word | (uint64_t)VRING_DESC_F_NEXT << 48);
+	while (--n) {
+		uint16_t flags;
+
+		wrap ^= idx + 1 == q->size;
+		idx = packed_further(q->size, idx, 1);
+		flags = VIO_LOAD(&q->ring[idx].flags) & (uint16_t)~packed_used_bits(true);
+		VIO_STORE_RELEASE(&q->ring[idx].flags, (uint16_t)(flags | packed_used_bits(wrap)));
+		queue_log_ring(q, 16ull * idx, 16);
+	}
+}
+
+/*
  * Writes a used descriptor: length, id and flags are one word. The batch's first
  * is kept back until flush, so that the driver, which reads in order, sees none of
  * the batch before all of it.
  */
 VIO_INLINE void packed_put(struct vio_queue *q, struct packed_used *u, struct queue_req *s, const bool track)
 {
-	uint64_t flags = (u->wrap ? VRING_AVAIL_BIT | VRING_USED_BIT : 0u) | (s->r.written ? VRING_DESC_F_WRITE : 0u);
+	uint64_t flags = packed_used_bits(u->wrap) | (s->r.written ? VRING_DESC_F_WRITE : 0u);
 	uint64_t word = s->r.written | (uint64_t)s->head << 32 | flags << 48;
 
+	if (u->resumable && VIO_UNLIKELY(s->ndesc > 1))
+		packed_mark_chain(q, u->idx, u->wrap, s->ndesc, word, !u->pending);
 	if (VIO_LIKELY(u->pending)) {
 		VIO_STORE_RELEASE(&u->ring[2 * u->idx + 1], word);
 	} else {
@@ -49,21 +74,6 @@ VIO_INLINE void packed_put(struct vio_queue *q, struct packed_used *u, struct qu
 		packed_track_give(q, s, u->idx, u->wrap);
 }
 
-static void packed_give_ordered(struct vio_queue *q, struct queue_req *s)
-{
-	struct packed_used u = packed_used_begin(q);
-
-	s->done = true;
-	while (q->order[q->order_tail] && q->order[q->order_tail]->done) {
-		s = q->order[q->order_tail];
-		q->order[q->order_tail] = NULL;
-		q->order_tail = (uint16_t)(q->order_tail + 1u == q->size ? 0 : q->order_tail + 1u);
-		packed_put(q, &u, s, q->track);
-		queue_release(q, s);
-	}
-	packed_used_end(q, &u);
-}
-
 VIO_INLINE void packed_give(struct vio_queue *q, struct vio_req **r, unsigned n, const bool track)
 {
 	struct packed_used u = packed_used_begin(q);
@@ -74,21 +84,26 @@ VIO_INLINE void packed_give(struct vio_queue *q, struct vio_req **r, unsigned n,
 	queue_release_all(q, r, n);
 }
 
-/* The same, without an inflight region and a dirty log: all in registers. Something is pending already. */
-static void packed_give_plain(struct vio_queue *q, struct vio_req **r, unsigned n)
+/*
+ * The same, without an inflight region and a dirty log: all in registers. Something is pending already. Of an
+ * ordered ring, those from the front of r that come next in it and fill one descriptor. Returns how many.
+ */
+VIO_INLINE unsigned packed_give_plain(struct vio_queue *q, struct vio_req **r, unsigned n, const bool ordered)
 {
 	const uint64_t both = (uint64_t)(VRING_AVAIL_BIT | VRING_USED_BIT) << 48;
 	uint64_t *const ring = (uint64_t *)q->ring;
 	const unsigned size = q->size;
-	unsigned idx = q->used_idx, ndesc = 0;
+	unsigned idx = q->used_idx, ndesc = 0, i;
 	uint64_t used = q->used_wrap ? both : 0;
 	uint8_t *const busy = q->busy;
 	struct queue_req **free = q->free + q->nfree;
 
-	for (unsigned i = 0; i < n; i++) {
+	for (i = 0; i < n; i++) {
 		struct queue_req *s = queue_req(r[i]);
 		uint64_t word = s->r.written | (uint64_t)s->head << 32 | used;
 
+		if (ordered && (VIO_UNLIKELY(s->place != idx) || VIO_UNLIKELY(s->ndesc != 1)))
+			break;
 		if (s->r.written)
 			word |= (uint64_t)VRING_DESC_F_WRITE << 48;
 		VIO_STORE_RELEASE(&ring[2 * idx + 1], word);
@@ -96,8 +111,8 @@ static void packed_give_plain(struct vio_queue *q, struct vio_req **r, unsigned 
 			queue_unmark(q, s);
 		busy[s->head] = 0;
 		free[i] = s;
-		ndesc += s->ndesc;
-		idx += s->ndesc;
+		ndesc += ordered ? 1u : s->ndesc;
+		idx += ordered ? 1u : s->ndesc;
 		if (VIO_UNLIKELY(idx >= size)) {
 			idx -= size;
 			used ^= both;
@@ -107,32 +122,74 @@ static void packed_give_plain(struct vio_queue *q, struct vio_req **r, unsigned 
 	q->used_wrap = used;
 	q->pending = (uint16_t)(q->pending + ndesc);
 	q->busy_desc -= ndesc;
-	q->nfree += n;
+	q->nfree += i;
+	return i;
 }
 
-static void packed_give_fast(struct vio_queue *q, struct vio_req **r, unsigned n)
+/* How many from the front of r come next in the ring. */
+static unsigned packed_in_turn(const struct vio_queue *q, struct vio_req **r, unsigned n)
+{
+	unsigned idx = q->used_idx, i = 0;
+
+	for (; i < n && queue_req(r[i])->place == idx; i++)
+		idx = packed_further(q->size, idx, queue_req(r[i])->ndesc);
+	return i;
+}
+
+static unsigned packed_give_fast(struct vio_queue *q, struct vio_req **r, unsigned n)
 {
 	unsigned first = !q->pending && n;
 
+	if (first && q->ordered && !packed_in_turn(q, r, 1))
+		return 0;
 	if (first) /* what flush writes last */
 		packed_give(q, r, 1, false);
-	packed_give_plain(q, r + first, n - first);
+	r += first;
+	n -= first;
+	return first + (q->ordered ? packed_give_plain(q, r, n, true) : packed_give_plain(q, r, n, false));
+}
+
+/* Those from the front of r that can be used now; returns how many. */
+static unsigned packed_give_now(struct vio_queue *q, struct vio_req **r, unsigned n)
+{
+	if (VIO_UNLIKELY(q->early_n))
+		return 0;
+	if (VIO_LIKELY(!q->track && !q->dirty))
+		return packed_give_fast(q, r, n);
+	if (q->ordered)
+		n = packed_in_turn(q, r, n);
+	if (q->track)
+		packed_give(q, r, n, true);
+	else
+		packed_give(q, r, n, false);
+	return n;
+}
+
+/* It waits until all that lie before it in the ring have been given too. */
+static void packed_give_early(struct vio_queue *q, struct queue_req *s)
+{
+	struct packed_used u = packed_used_begin(q);
+
+	q->early[s->place] = s;
+	q->early_n++;
+	while ((s = q->early[u.idx])) {
+		q->early[u.idx] = NULL;
+		q->early_n--;
+		packed_put(q, &u, s, q->track);
+		queue_release(q, s);
+	}
+	packed_used_end(q, &u);
 }
 
 void vio__packed_give(struct vio_queue *q, struct vio_req **r, unsigned n)
 {
+	unsigned now;
+
 	if (VIO_UNLIKELY(q->dirty))
 		for (unsigned i = 0; i < n; i++)
 			vio__queue_log(q, r[i]);
-	if (VIO_UNLIKELY(q->in_order))
-		for (unsigned i = 0; i < n; i++)
-			packed_give_ordered(q, queue_req(r[i]));
-	else if (VIO_UNLIKELY(q->track != NULL))
-		packed_give(q, r, n, true);
-	else if (VIO_UNLIKELY(q->dirty != NULL))
-		packed_give(q, r, n, false);
-	else
-		packed_give_fast(q, r, n);
+	for (now = packed_give_now(q, r, n); now < n; now++)
+		packed_give_early(q, queue_req(r[now]));
 	q->inflight -= n;
 	q->starved = false;
 	q->stats.given += n;
@@ -240,8 +297,11 @@ int vio__packed_init(struct vio_queue *q, const struct vio_queue_opts *o)
 	if (q->avail_idx >= q->size || q->used_idx >= q->size)
 		return vio__fail(EINVAL, "queue: state has avail %u and used %u in a packed ring of %u", q->avail_idx,
 				 q->used_idx, q->size);
+	if (q->resumable)
+		vio__packed_find(q);
 	if (q->track && (rc = packed_track_open(q, o->inflight_size)))
 		return rc;
+	q->resume.place = q->used_idx;
 	if (!q->resume.n && (q->avail_idx != q->used_idx || q->avail_wrap != q->used_wrap))
 		return vio__fail(EINVAL, "queue: state has avail %u and used %u, which leaves requests that nobody knows",
 				 q->avail_idx, q->used_idx);

@@ -152,13 +152,6 @@ VIO_INLINE int packed_take_one(struct vio_queue *q, const struct packed_view v, 
 	return VIO_LIKELY(!rc) ? n : packed_drop(q, s, rc, track);
 }
 
-VIO_INLINE void packed_order(struct vio_queue *q, struct queue_req *s)
-{
-	s->done = false;
-	q->order[q->order_head] = s;
-	q->order_head = (uint16_t)(q->order_head + 1u == q->size ? 0 : q->order_head + 1u);
-}
-
 /* n requests came out, or fewer and then rc. */
 static int packed_taken(struct vio_queue *q, unsigned n, int rc)
 {
@@ -196,6 +189,7 @@ static __attribute__((noinline)) unsigned packed_take_plain(struct vio_queue *q,
 			break;
 		s->head = (uint16_t)id;
 		s->ndesc = 1;
+		s->place = (uint16_t)idx;
 		chain_fill_one(s, range.ptr + off, (uint32_t)word, word >> 49 & 1);
 		r[i] = &s->r;
 		if (VIO_UNLIKELY(++idx == size)) {
@@ -208,13 +202,13 @@ static __attribute__((noinline)) unsigned packed_take_plain(struct vio_queue *q,
 	return i;
 }
 
-VIO_INLINE int packed_take(struct vio_queue *q, struct vio_req **r, unsigned n, const bool track, const bool in_order)
+VIO_INLINE int packed_take(struct vio_queue *q, struct vio_req **r, unsigned n, const bool track)
 {
 	const struct packed_view v = { .ring = (const uint64_t *)q->ring, .end = (const uint64_t *)(q->ring + q->size),
 				       .size = q->size, .busy = q->busy, .range = q->range };
 	const unsigned unused = q->size - q->pending; /* given ones that are not flushed still fill the ring */
 	unsigned limit = unused - q->busy_desc;
-	unsigned i = track || in_order ? 0 : packed_take_plain(q, r, VIO_MIN(n, limit));
+	unsigned i = track ? 0 : packed_take_plain(q, r, VIO_MIN(n, limit));
 	struct queue_req **free = q->free + q->nfree - i;
 	uint16_t idx = q->avail_idx;
 	bool wrap = q->avail_wrap;
@@ -228,11 +222,10 @@ VIO_INLINE int packed_take(struct vio_queue *q, struct vio_req **r, unsigned n, 
 		len = packed_take_one(q, v, s, idx, word, track, limit);
 		if (VIO_UNLIKELY(len < 0))
 			break;
+		s->place = idx;
 		r[i] = &s->r;
 		if (track)
 			packed_track_take(q, s);
-		if (in_order)
-			packed_order(q, s);
 		limit -= (unsigned)len;
 		packed_advance(v.size, &idx, &wrap, (unsigned)len);
 	}
@@ -271,7 +264,9 @@ static int packed_resume_one(struct vio_queue *q, uint16_t entry, struct queue_r
 		return packed_drop(q, s, rc, false);
 	chain_fill(s, c.iov, c.n, c.nout);
 	s->track = entry;
+	s->place = q->resume.place;
 	q->busy_desc += num;
+	q->resume.place = packed_further(q->size, q->resume.place, num);
 	return 0;
 }
 
@@ -288,8 +283,6 @@ static int packed_resume(struct vio_queue *q, struct vio_req **r, unsigned n)
 		if (rc)
 			break;
 		r[i] = &s->r;
-		if (q->in_order)
-			packed_order(q, s);
 	}
 	return packed_taken(q, i, rc);
 }
@@ -300,16 +293,7 @@ int vio__packed_take(struct vio_queue *q, struct vio_req **r, unsigned n)
 		vio__packed_flush(q);
 	if (VIO_UNLIKELY(q->resume.at < q->resume.n))
 		return packed_resume(q, r, n);
-	switch ((q->track ? 1 : 0) | (q->in_order ? 2 : 0)) {
-	case 0:
-		return packed_take(q, r, n, false, false);
-	case 1:
-		return packed_take(q, r, n, true, false);
-	case 2:
-		return packed_take(q, r, n, false, true);
-	default:
-		return packed_take(q, r, n, true, true);
-	}
+	return q->track ? packed_take(q, r, n, true) : packed_take(q, r, n, false);
 }
 
 static void packed_retreat(const struct vio_queue *q, uint16_t *idx, bool *wrap, unsigned n)
@@ -322,16 +306,14 @@ static void packed_retreat(const struct vio_queue *q, uint16_t *idx, bool *wrap,
 /* The newest request goes back into the ring as if it had not been taken. */
 void vio__packed_untake(struct vio_queue *q, struct queue_req *s, bool resumed)
 {
-	if (q->in_order) {
-		q->order_head = (uint16_t)(q->order_head ? q->order_head - 1u : q->size - 1u);
-		q->order[q->order_head] = NULL;
-	}
 	if (q->track && q->track_n) /* as in take */
 		vio__packed_flush(q);
 	if (!resumed) {
 		packed_retreat(q, &q->avail_idx, &q->avail_wrap, s->ndesc);
 		if (q->track)
 			packed_track_untake(q, s);
+	} else {
+		q->resume.place = s->place;
 	}
 	q->busy_desc -= s->ndesc;
 	queue_release(q, s);

@@ -37,13 +37,13 @@ static int queue_alloc(struct vio_queue *q, const struct vio_queue_opts *o)
 	q->requests = aligned_alloc(VIO_CACHELINE, stride * q->size);
 	q->free = calloc(q->size, sizeof(*q->free));
 	q->busy = calloc(q->size, sizeof(*q->busy));
-	q->order = calloc(q->size, sizeof(*q->order));
+	q->early = calloc(q->size, sizeof(*q->early));
 	q->track_batch = calloc(q->size, sizeof(*q->track_batch));
 	q->resume.entry = calloc(q->size, sizeof(*q->resume.entry));
 	q->blocks = calloc(blocks, sizeof(*q->blocks));
 	q->block_bytes = (size_t)blocks * q->max_segments * sizeof(struct iovec);
 	q->block_mem = mmap(NULL, q->block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (!q->requests || !q->free || !q->busy || !q->order || !q->track_batch || !q->resume.entry || !q->blocks ||
+	if (!q->requests || !q->free || !q->busy || !q->early || !q->track_batch || !q->resume.entry || !q->blocks ||
 	    q->block_mem == MAP_FAILED)
 		return vio__fail(ENOMEM, "queue: out of memory for %u entries", q->size);
 	memset(q->requests, 0, stride * q->size);
@@ -67,6 +67,8 @@ static int queue_check(const struct vio_queue_opts *o)
 	if (o->max_segments && (o->max_segments < QUEUE_INLINE_SEGMENTS || o->max_segments > UINT16_MAX))
 		return vio__fail(EINVAL, "queue: max_segments %u, expected %u to %u", o->max_segments,
 				 QUEUE_INLINE_SEGMENTS, UINT16_MAX);
+	if (o->flags & ~(uint64_t)VIO_QUEUE_RESUMABLE)
+		return vio__fail(EINVAL, "queue: flags %#llx are not known", (unsigned long long)o->flags);
 	if ((uintptr_t)o->inflight % 8)
 		return vio__fail(EINVAL, "queue: the inflight region is not aligned to 8 bytes");
 	if (o->state && (o->state->avail_wrap > 1 || o->state->used_wrap > 1 || o->state->reserved[0] || o->state->reserved[1]))
@@ -84,7 +86,8 @@ static int queue_init(struct vio_queue *q, const struct vio_queue_opts *o)
 	q->features = o->features;
 	q->packed = o->features & VIO_BIT(VIRTIO_F_RING_PACKED);
 	q->event_idx = o->features & VIO_BIT(VIRTIO_RING_F_EVENT_IDX);
-	q->in_order = o->features & VIO_BIT(VIRTIO_F_IN_ORDER);
+	q->resumable = o->flags & VIO_QUEUE_RESUMABLE && !o->inflight;
+	q->ordered = q->resumable || o->features & VIO_BIT(VIRTIO_F_IN_ORDER);
 	q->indirect = o->features & VIO_BIT(VIRTIO_RING_F_INDIRECT_DESC);
 	q->max_segments = o->max_segments ? o->max_segments : VIO_MAX(VIO_MIN(o->size, 1024), 256) + 8;
 	q->notify = o->notify;
@@ -131,7 +134,7 @@ void vio_queue_free(struct vio_queue *q)
 	free(q->requests);
 	free(q->free);
 	free(q->busy);
-	free(q->order);
+	free(q->early);
 	free(q->track_batch);
 	free(q->resume.entry);
 	free(q->blocks);

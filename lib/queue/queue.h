@@ -2,7 +2,7 @@
 /*
  * A queue from within. split.c, packed.c and packed_take.c know the formats; queue.c makes and
  * ends queues and picks the format once a batch; inflight_*.c keep the region that
- * outlives a crash.
+ * outlives a crash, and packed_find.c does without.
  */
 #ifndef VIO_QUEUE_QUEUE_H
 #define VIO_QUEUE_QUEUE_H
@@ -18,7 +18,7 @@ struct queue_req {
 	uint16_t head;		/* split: head descriptor; packed: buffer id */
 	uint16_t ndesc;		/* packed: descriptors of the ring that it fills */
 	uint16_t track;		/* packed: its entry in the inflight region */
-	bool done;		/* in order: given, but an older one is not */
+	uint16_t place;		/* split: avail index; packed: first descriptor */
 	struct iovec *own;	/* its inline vector */
 	struct iovec *block;	/* the large one in place of it, or NULL */
 	_Alignas(VIO_CACHELINE) char scratch[];
@@ -34,12 +34,15 @@ struct packed_inflight;
 struct queue_resume {
 	unsigned n, at;
 	uint16_t *entry;	/* split: heads; packed: entries of the inflight region */
+	uint16_t place;		/* packed: of the next one */
 };
 
 struct vio_queue {
 	/* Hot: read or written every batch. */
 	uint16_t size, mask;	/* mask: split only */
-	bool packed, event_idx, in_order, indirect;
+	bool packed, event_idx, indirect;
+	bool ordered;		/* requests are used in the ring's order, however they are given */
+	bool resumable;		/* and the ring shall tell a successor where to go on */
 	bool kicks_off;
 	bool starved;		/* take stopped for want of a large vector; until the next give */
 	bool avail_wrap, used_wrap;
@@ -69,9 +72,9 @@ struct vio_queue {
 	};
 	uint64_t first_word;	/* packed: what flush will write into the batch's first slot */
 
-	/* In order: requests as they were taken; given ones leave from the tail. */
-	struct queue_req **order;
-	uint16_t order_head, order_tail;
+	/* Ordered: those that were given before their turn, by place in the ring; and how many. */
+	struct queue_req **early;
+	unsigned early_n;
 
 	union {
 		struct split_inflight *split_track;
@@ -128,6 +131,8 @@ void vio__packed_publish(struct vio_queue *q);
 void vio__packed_flush(struct vio_queue *q);
 bool vio__packed_kicks(struct vio_queue *q, bool on);
 bool vio__packed_waiting(const struct vio_queue *q);
+/* Goes to where the ring stands, if it can tell. */
+void vio__packed_find(struct vio_queue *q);
 
 VIO_INLINE struct queue_req *queue_req(struct vio_req *r)
 {

@@ -95,12 +95,6 @@ VIO_INLINE int split_take_one(struct vio_queue *q, const struct vring_desc *desc
 	return rc;
 }
 
-VIO_INLINE void split_order(struct vio_queue *q, struct queue_req *s)
-{
-	s->done = false;
-	q->order[q->order_head++ & q->mask] = s;
-}
-
 /* n requests came out, or fewer and then rc. */
 static int split_taken(struct vio_queue *q, unsigned n, int rc)
 {
@@ -167,13 +161,14 @@ static __attribute__((noinline)) unsigned split_take_plain(const struct vio_queu
 		    VIO_UNLIKELY((uint64_t)(uint32_t)word - 1 >= range.size - off) || !queue_mark_busy(busy, head))
 			break;
 		s->head = (uint16_t)head;
+		s->place = (uint16_t)(idx + i);
 		chain_fill_one(s, range.ptr + off, (uint32_t)word, word >> 33 & 1);
 		r[i] = &s->r;
 	}
 	return i;
 }
 
-VIO_INLINE int split_take(struct vio_queue *q, struct vio_req **r, unsigned n, const bool track, const bool in_order)
+VIO_INLINE int split_take(struct vio_queue *q, struct vio_req **r, unsigned n, const bool track)
 {
 	const struct vring_desc *desc = q->desc;
 	const struct mem_range range = q->range;
@@ -191,7 +186,7 @@ VIO_INLINE int split_take(struct vio_queue *q, struct vio_req **r, unsigned n, c
 		return vio__queue_break(q, "avail idx is %u ahead of used idx in a ring of %u",
 					ready + (uint16_t)(idx - q->published), size);
 	n = VIO_MIN(n, ready);
-	i = track || in_order ? 0 : split_take_plain(q, r, n);
+	i = track ? 0 : split_take_plain(q, r, n);
 	free -= i;
 	for (unsigned k = i; k < n; k++) /* all heads are asked for before the first is waited for */
 		__builtin_prefetch(&desc[VIO_LOAD(&avail->ring[(idx + k) & mask]) & mask]);
@@ -201,11 +196,10 @@ VIO_INLINE int split_take(struct vio_queue *q, struct vio_req **r, unsigned n, c
 		rc = split_take_one(q, desc, size, busy, s, VIO_LOAD(&avail->ring[(idx + i) & mask]), range, indirect);
 		if (VIO_UNLIKELY(rc))
 			break;
+		s->place = (uint16_t)(idx + i);
 		r[i] = &s->r;
 		if (track)
 			split_track_take(q, s->head);
-		if (in_order)
-			split_order(q, s);
 	}
 	q->avail_idx = (uint16_t)(idx + i);
 	if (q->kicks_off && q->event_idx && VIO_UNLIKELY((uint16_t)(q->parked - q->avail_idx) < SPLIT_PARK))
@@ -226,9 +220,8 @@ static int split_resume(struct vio_queue *q, struct vio_req **r, unsigned n)
 		rc = split_take_one(q, q->desc, q->size, q->busy, s, q->resume.entry[q->resume.at], q->range, q->indirect);
 		if (rc)
 			break;
+		s->place = (uint16_t)(q->avail_idx - (q->resume.n - q->resume.at));
 		r[i] = &s->r;
-		if (q->in_order)
-			split_order(q, s);
 	}
 	return split_taken(q, i, rc);
 }
@@ -237,23 +230,12 @@ int vio__split_take(struct vio_queue *q, struct vio_req **r, unsigned n)
 {
 	if (VIO_UNLIKELY(q->resume.at < q->resume.n))
 		return split_resume(q, r, n);
-	switch ((q->track ? 1 : 0) | (q->in_order ? 2 : 0)) {
-	case 0:
-		return split_take(q, r, n, false, false);
-	case 1:
-		return split_take(q, r, n, true, false);
-	case 2:
-		return split_take(q, r, n, false, true);
-	default:
-		return split_take(q, r, n, true, true);
-	}
+	return q->track ? split_take(q, r, n, true) : split_take(q, r, n, false);
 }
 
 /* The newest request goes back into the ring as if it had not been taken. */
 void vio__split_untake(struct vio_queue *q, struct queue_req *s, bool resumed)
 {
-	if (q->in_order)
-		q->order_head--;
 	if (!resumed) {
 		q->avail_idx--;
 		if (q->track)
@@ -275,17 +257,6 @@ VIO_INLINE void split_put(struct vio_queue *q, unsigned idx, struct queue_req *s
 		queue_log_ring(q, offsetof(struct vring_used, ring) + 8ull * at, 8);
 }
 
-/* In order: what was given waits until all that was taken before it has been given too. */
-static void split_give_ordered(struct vio_queue *q, struct queue_req *s)
-{
-	s->done = true;
-	while (q->order_tail != q->order_head && q->order[q->order_tail & q->mask]->done) {
-		s = q->order[q->order_tail++ & q->mask];
-		split_put(q, q->used_idx++, s, q->track);
-		queue_release(q, s);
-	}
-}
-
 VIO_INLINE void split_give(struct vio_queue *q, struct vio_req **r, unsigned n, const bool track)
 {
 	const unsigned idx = q->used_idx;
@@ -296,19 +267,24 @@ VIO_INLINE void split_give(struct vio_queue *q, struct vio_req **r, unsigned n, 
 	queue_release_all(q, r, n);
 }
 
-/* The same, without an inflight region and a dirty log: all in registers. */
-static void split_give_plain(struct vio_queue *q, struct vio_req **r, unsigned n)
+/*
+ * The same, without an inflight region and a dirty log: all in registers. Of an ordered ring, those from the
+ * front of r that come next in it; returns how many.
+ */
+VIO_INLINE unsigned split_give_plain(struct vio_queue *q, struct vio_req **r, unsigned n, const bool ordered)
 {
 	struct vring_used_elem *const ring = q->used->ring;
 	const unsigned idx = q->used_idx, mask = q->mask;
-
 	uint8_t *const busy = q->busy;
 	struct queue_req **free = q->free + q->nfree;
+	unsigned i;
 
-	for (unsigned i = 0; i < n; i++) {
+	for (i = 0; i < n; i++) {
 		struct queue_req *s = queue_req(r[i]);
 		struct vring_used_elem *e = &ring[(idx + i) & mask];
 
+		if (ordered && VIO_UNLIKELY(s->place != (uint16_t)(idx + i)))
+			break;
 		VIO_STORE(&e->id, s->head);
 		VIO_STORE(&e->len, s->r.written);
 		if (VIO_UNLIKELY(s->block != NULL))
@@ -316,24 +292,63 @@ static void split_give_plain(struct vio_queue *q, struct vio_req **r, unsigned n
 		busy[s->head] = 0;
 		free[i] = s;
 	}
-	q->used_idx = (uint16_t)(idx + n);
-	q->nfree += n;
+	q->used_idx = (uint16_t)(idx + i);
+	q->nfree += i;
+	return i;
+}
+
+/* How many from the front of r come next in the ring. */
+static unsigned split_in_turn(const struct vio_queue *q, struct vio_req **r, unsigned n)
+{
+	const unsigned idx = q->used_idx;
+	unsigned i = 0;
+
+	while (i < n && queue_req(r[i])->place == (uint16_t)(idx + i))
+		i++;
+	return i;
+}
+
+/* Those from the front of r that can be used now; returns how many. */
+static unsigned split_give_now(struct vio_queue *q, struct vio_req **r, unsigned n)
+{
+	if (VIO_UNLIKELY(q->early_n))
+		return 0;
+	if (VIO_LIKELY(!q->track && !q->dirty))
+		return q->ordered ? split_give_plain(q, r, n, true) : split_give_plain(q, r, n, false);
+	if (q->ordered)
+		n = split_in_turn(q, r, n);
+	if (q->track)
+		split_give(q, r, n, true);
+	else
+		split_give(q, r, n, false);
+	return n;
+}
+
+/* It waits until all that lie before it in the ring have been given too. */
+static void split_give_early(struct vio_queue *q, struct queue_req *s)
+{
+	struct queue_req **next = &q->early[s->place & q->mask];
+
+	*next = s;
+	q->early_n++;
+	while (*(next = &q->early[q->used_idx & q->mask])) {
+		s = *next;
+		*next = NULL;
+		q->early_n--;
+		split_put(q, q->used_idx++, s, q->track);
+		queue_release(q, s);
+	}
 }
 
 void vio__split_give(struct vio_queue *q, struct vio_req **r, unsigned n)
 {
+	unsigned now;
+
 	if (VIO_UNLIKELY(q->dirty))
 		for (unsigned i = 0; i < n; i++)
 			vio__queue_log(q, r[i]);
-	if (VIO_UNLIKELY(q->in_order))
-		for (unsigned i = 0; i < n; i++)
-			split_give_ordered(q, queue_req(r[i]));
-	else if (VIO_UNLIKELY(q->track != NULL))
-		split_give(q, r, n, true);
-	else if (VIO_UNLIKELY(q->dirty != NULL))
-		split_give(q, r, n, false);
-	else
-		split_give_plain(q, r, n);
+	for (now = split_give_now(q, r, n); now < n; now++)
+		split_give_early(q, queue_req(r[now]));
 	q->inflight -= n;
 	q->starved = false;
 	q->stats.given += n;
@@ -442,6 +457,8 @@ int vio__split_init(struct vio_queue *q, const struct vio_queue_opts *o)
 		q->avail_idx = o->state->avail_idx;
 		q->used_idx = o->state->used_idx;
 	}
+	if (q->resumable) /* one store publishes a batch: the used index is all there is to know */
+		q->avail_idx = q->used_idx = VIO_LOAD(&q->used->idx);
 	if (q->track && (rc = split_track_open(q, o->inflight_size)))
 		return rc;
 	if ((uint16_t)(q->avail_idx - q->used_idx) != q->resume.n)

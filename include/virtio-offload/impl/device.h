@@ -70,6 +70,7 @@ struct vio_device_type {
 	bool (*lane)(struct vio_dev *d, unsigned index, struct vio_lane_opts *o);
 	/* Queues as vhost-user counts them (QEMU keeps the control queue to itself); NULL: as they are. */
 	unsigned (*vhost_user_queues)(const struct vio_dev *d);
+	uint64_t queue_flags;	/* of its queues: vio_queue_opts.flags */
 };
 
 static inline void *vio_vq_scratch(const struct vio_vq *q, struct vio_req *r)
