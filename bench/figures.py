@@ -196,6 +196,11 @@ def queue_packed(bench, _effort):
     return processes("queue.packed.cycles", bench, "queue")
 
 
+@figure("nvme.ring.cycles", "cycles", most=60)
+def nvme_ring(bench, _effort):
+    return processes("nvme.ring.cycles", bench, "nvme_ring")
+
+
 @figure("filter.pass.ns", "ns", most=2)
 def filter_pass(bench, _effort):
     return program("filter.pass.ns", bench, "filter")

@@ -26,16 +26,23 @@ struct nvme_req {
 	struct nvme_cmd cmd; /* the queue's own copy */
 	struct nvme_queue *q;
 	struct nvme_req *next; /* for the present owner's lists */
-	void *buf;	       /* its data, or room for it; NULL: none */
-	uint32_t len;	       /* bytes of it; all of them go out if the command succeeds */
-	uint8_t dir;	       /* enum nvme_dir */
-	uint8_t step;	       /* the controller's own, 0 at first */
-	uint16_t status;       /* the answer: NVME_STATUS(...), perhaps with NVME_STATUS_DNR */
+	void *buf;	       /* its data, or room for it; NULL: none, or iov has it */
+	struct iovec *iov;     /* its data where the host has it, if niov */
+	uint16_t niov;
+	uint32_t len;	 /* bytes of it; all of them go out if the command succeeds */
+	uint8_t dir;	 /* enum nvme_dir */
+	uint8_t step;	 /* the controller's own, 0 at first */
+	uint16_t status; /* the answer: NVME_STATUS(...), perhaps with NVME_STATUS_DNR */
 	uint64_t result;
 	void *aux; /* the controller's own, NULL at first */
 };
 
 struct nvme_queue_ops {
+	/*
+	 * The command's data has so many bytes: finds them. in_place: it may stay where the host has it,
+	 * which can change it meanwhile. A status. NULL: commands say it themselves, and buf and len are set.
+	 */
+	uint16_t (*data)(struct nvme_queue *q, struct nvme_req *r, uint32_t len, bool in_place);
 	void (*give)(struct nvme_queue *q, struct nvme_req *r);
 	/* Connect was accepted: so many commands at once; sqflow: answers say where the submission queue's
 	 * head is. -errno: no memory. */
