@@ -106,12 +106,14 @@ uint16_t nv_features_set(struct nv_qp *qp, struct nvme_req *r)
 
 static uint16_t feat_get_host(const struct nv_ctrl *c, struct nvme_req *r)
 {
+	uint16_t status;
+
 	if (!(r->cmd.cdw11 & 1))
 		return NV_NO(NVME_SC_INVALID_FIELD); /* over fabrics ids have 128 bits */
-	if (r->len < sizeof(c->hostid) || !r->buf || r->dir != NVME_DIR_OUT)
-		return NV_NO(NVME_SC_SGL_INVALID_DATA);
-	memcpy(r->buf, c->hostid, sizeof(c->hostid));
-	return 0;
+	status = nv_data_at_least(r, sizeof(c->hostid));
+	if (!status)
+		memcpy(r->buf, c->hostid, sizeof(c->hostid));
+	return status;
 }
 
 static uint16_t feat_get(const struct nv_ctrl *c, struct nvme_req *r, uint8_t id)

@@ -213,9 +213,12 @@ static uint16_t id_by_set(struct nv_qp *qp, struct nvme_req *r, uint8_t cns)
 uint16_t nv_identify(struct nv_qp *qp, struct nvme_req *r)
 {
 	uint8_t cns = r->cmd.cdw10 & 0xff;
+	uint16_t status;
 
-	if (r->len != ID_BYTES || !r->buf || r->dir != NVME_DIR_OUT)
-		return NV_NO(NVME_SC_SGL_INVALID_DATA);
+	status = nv_data(r, ID_BYTES, false);
+	if (status)
+		return status;
+	memset(r->buf, 0, ID_BYTES);
 	if (cns == NVME_IDENTIFY_CNS_CTRL)
 		return id_ctrl(qp, r);
 	if (qp->ctrl->discovery)

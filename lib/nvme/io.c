@@ -27,15 +27,14 @@ static inline uint16_t io_range(const struct nv_ns *ns, uint64_t lba, uint64_t b
 }
 
 /* Blocks that the command's data holds: exactly those it names, and no more than may be. */
-static inline uint16_t io_data(const struct nv_ns *ns, const struct nvme_req *r)
+static inline uint16_t io_data(const struct nv_ns *ns, struct nvme_req *r, bool in_place)
 {
 	uint64_t bytes = (uint64_t)io_blocks(&r->cmd) << ns->shift;
+	uint16_t status = io_range(ns, io_lba(&r->cmd), io_blocks(&r->cmd));
 
 	if (VIO_UNLIKELY(bytes > NPOOL_MAX))
 		return NV_NO(NVME_SC_INVALID_FIELD);
-	if (VIO_UNLIKELY(r->len != bytes || !r->buf))
-		return NV_NO(NVME_SC_SGL_INVALID_DATA);
-	return io_range(ns, io_lba(&r->cmd), io_blocks(&r->cmd));
+	return VIO_UNLIKELY(status) ? status : nv_data(r, (uint32_t)bytes, in_place);
 }
 
 static uint16_t io_writable(const struct nv_ns *ns, enum vio_op op)
@@ -86,12 +85,15 @@ static bool dsm_next(struct nvme_req *r, unsigned from)
 static uint16_t io_dsm(const struct nv_ns *ns, struct nvme_req *r)
 {
 	uint32_t n = dsm_ranges(&r->cmd);
-	const struct nvme_dsm_range *range = r->buf;
+	const struct nvme_dsm_range *range;
+	uint16_t status;
 
 	if (ns->read_only)
 		return NV_NO(NVME_SC_NS_WRITE_PROTECTED);
-	if (r->len < n * sizeof(*range) || !range)
-		return NV_NO(NVME_SC_SGL_INVALID_DATA);
+	status = nv_data_at_least(r, n * (uint32_t)sizeof(*range));
+	if (status)
+		return status;
+	range = r->buf;
 	for (unsigned i = 0; i < n; i++)
 		if (io_range(ns, range[i].slba, range[i].nlb))
 			return NV_NO(NVME_SC_LBA_RANGE);
@@ -108,7 +110,7 @@ static uint16_t io_check_rare(const struct nv_ns *ns, struct nvme_req *r)
 	case nvme_cmd_flush:
 		return ns->ops & 1u << VIO_OP_FLUSH ? 0 : NV_LATER;
 	case nvme_cmd_compare:
-		status = io_data(ns, r);
+		status = io_data(ns, r, false);
 		return status ? status : io_aux(r, r->len);
 	case nvme_cmd_write_zeroes:
 		status = io_writable(ns, VIO_OP_WRITE_ZEROES);
@@ -130,14 +132,16 @@ static inline uint16_t io_check(struct nv_qp *qp, const struct nv_ns *ns, struct
 
 	switch (r->cmd.opcode) {
 	case nvme_cmd_read:
+		status = io_data(ns, r, true);
 		nv_count(&counts->reads, 1);
 		nv_count(&counts->bytes_read, r->len);
-		return io_data(ns, r);
+		return status;
 	case nvme_cmd_write:
+		status = io_writable(ns, VIO_OP_WRITE);
+		status = status ? status : io_data(ns, r, true);
 		nv_count(&counts->writes, 1);
 		nv_count(&counts->bytes_written, r->len);
-		status = io_writable(ns, VIO_OP_WRITE);
-		return status ? status : io_data(ns, r);
+		return status;
 	default:
 		nv_count(&counts->others, 1);
 		return io_check_rare(ns, r);
@@ -176,6 +180,17 @@ static void io_vector(struct vio_req *v, void *buf, uint32_t len)
 	v->len = len;
 }
 
+static void fill_data(const struct nvme_req *r, struct vio_req *v)
+{
+	if (r->buf) {
+		io_vector(v, r->buf, r->len);
+		return;
+	}
+	v->iov = r->iov;
+	v->niov = r->niov;
+	v->len = r->len;
+}
+
 static void fill_dsm(const struct nv_ns *ns, const struct nvme_req *r, struct vio_req *v)
 {
 	const struct nvme_dsm_range *range = dsm_range(r);
@@ -196,12 +211,12 @@ void nv_io_fill(const struct nv_lane *l, struct nvme_req *r, struct vio_req *v)
 	switch (c->opcode) {
 	case nvme_cmd_read:
 		v->op = VIO_OP_READ;
-		io_vector(v, r->buf, r->len);
+		fill_data(r, v);
 		break;
 	case nvme_cmd_write:
 		v->op = VIO_OP_WRITE;
 		v->flags = fua ? VIO_REQ_FUA : 0;
-		io_vector(v, r->buf, r->len);
+		fill_data(r, v);
 		break;
 	case nvme_cmd_compare:
 	case nvme_cmd_verify:

@@ -222,10 +222,13 @@ uint16_t nv_log(struct nv_qp *qp, struct nvme_req *r)
 	uint64_t offset = c->cdw12 | (uint64_t)c->cdw13 << 32;
 	uint64_t bytes = ((uint64_t)(c->cdw10 >> 16) + ((uint64_t)(c->cdw11 & 0xffff) << 16) + 1) * 4;
 	union log_page page;
+	uint16_t status;
 	size_t size;
 
-	if (!r->buf || r->dir != NVME_DIR_OUT || r->len != bytes)
-		return NV_NO(NVME_SC_SGL_INVALID_DATA);
+	status = nv_data(r, (uint32_t)VIO_MIN(bytes, UINT32_MAX), false);
+	if (status)
+		return status;
+	memset(r->buf, 0, r->len);
 	if (offset & 3)
 		return NV_NO(NVME_SC_INVALID_FIELD);
 	size = log_make(qp, c, &page);

@@ -196,6 +196,10 @@ void nv_qp_kill(struct nv_qp *qp);	  /* under the lock, any thread */
 void nv_done(struct nvme_req *r, uint16_t status);
 void nv_answer(struct nvme_req *r);
 struct nv_qp *nv_qp_of(const struct nvme_req *r);
+/* The command has so many bytes of data, in buf or, where it may stay in place, in iov; a status. */
+uint16_t nv_data(struct nvme_req *r, uint32_t len, bool in_place);
+/* The same, in buf, for commands over fabrics that may bring more. */
+uint16_t nv_data_at_least(struct nvme_req *r, uint32_t len);
 
 /* io.c */
 void nv_io(struct nv_qp *qp, struct nvme_req *r);

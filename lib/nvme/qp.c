@@ -26,6 +26,27 @@ void nv_done(struct nvme_req *r, uint16_t status)
 	nv_answer(r);
 }
 
+static uint16_t qp_data(struct nvme_req *r, uint32_t len, bool in_place, bool more)
+{
+	const struct nvme_queue_ops *ops = r->q->ops;
+
+	if (ops->data)
+		return ops->data(r->q, r, len, in_place);
+	return VIO_UNLIKELY(!r->buf || r->len < len || (r->len > len && !more))
+		       ? NV_NO(NVME_SC_SGL_INVALID_DATA)
+		       : 0;
+}
+
+uint16_t nv_data(struct nvme_req *r, uint32_t len, bool in_place)
+{
+	return qp_data(r, len, in_place, false);
+}
+
+uint16_t nv_data_at_least(struct nvme_req *r, uint32_t len)
+{
+	return qp_data(r, len, false, true);
+}
+
 static void qp_killed(struct vio_msg *m)
 {
 	struct nv_qp *qp = VIO_CONTAINER(m, struct nv_qp, kill);
