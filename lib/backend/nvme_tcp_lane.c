@@ -61,12 +61,14 @@ static void lane_ready(struct vio_watch *w, uint32_t events)
 	vio_task_wake(v->lane->poller, &v->task);
 }
 
-static void lane_limits(struct host_lane *v, const struct host_store *s)
+static void lane_limits(struct host_lane *v, const struct host *h, const struct host_store *s)
 {
 	v->shift = s->shift;
 	v->ops = s->read_only ? 1u << VIO_OP_READ | 1u << VIO_OP_FLUSH : s->ops;
 	v->flush = s->volatile_cache;
 	v->max_part = s->max_part;
+	if (h->digests & NVME_TCP_WANT_DDGST)
+		v->max_part = VIO_MIN(v->max_part, LINK_STAGE);
 	v->capsule = s->capsule;
 }
 
@@ -82,7 +84,7 @@ static int lane_join(struct host *h, struct host_lane *v)
 	v->generation = h->generation;
 	v->cntlid = h->cntlid;
 	v->join_by = vio__host_now() + HOST_PATIENCE;
-	lane_limits(v, &h->store);
+	lane_limits(v, h, &h->store);
 	rc = vio__host_link_dial(&v->link, (const struct sockaddr *)&p->addr, p->len);
 	if (v->link.fd < 0)
 		return rc;

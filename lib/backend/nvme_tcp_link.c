@@ -200,8 +200,8 @@ static uint32_t tx_fits(const struct host_link *k, const struct host_slot *s, ui
 
 	if (room < 8)
 		return 0;
-	if (k->ddgst)
-		return VIO_MIN(most, (uint32_t)(LINK_STAGE - k->staged) & ~3u);
+	if (k->ddgst) /* in one piece: Linux's target counts on it (6.1) */
+		return k->staged && most > LINK_STAGE - k->staged ? 0 : VIO_MIN(most, LINK_STAGE);
 	for (room -= 3; room && n < most; room--)
 		n += (uint32_t)link_piece(&at, most - n, &p);
 	return n == most ? n : n & ~3u;

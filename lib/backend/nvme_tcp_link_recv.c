@@ -5,11 +5,12 @@
  */
 #include "backend/nvme_tcp_link.h"
 
-#define RX_DIRECT 4096u	   /* less than that of a PDU's data is copied */
-#define RX_DIRECT_IOV 64u  /* pieces of memory received into at once */
-#define RX_BESIDE_BIG 256u /* buffer to receive into while large data is expected: it should not land there  \
-			    */
-#define RX_NEXT 1	   /* more bytes are needed */
+#define RX_DIRECT 4096u	  /* less than that of a PDU's data is copied */
+#define RX_DIRECT_IOV 64u /* pieces of memory received into at once */
+#define RX_BESIDE_BIG                                                                                        \
+	256u	  /* buffer to receive into while large data is expected: it should not land there           \
+		   */
+#define RX_NEXT 1 /* more bytes are needed */
 
 /* The command that a PDU is about: one that the target has seen wholly. */
 static struct host_slot *rx_command(struct host_link *k, uint16_t cid)
