@@ -3,6 +3,7 @@
 #ifndef TESTS_PORT_H
 #define TESTS_PORT_H
 
+#include "news.h"
 #include "poller.h"
 
 #include <virtio-offload/backend.h>
@@ -89,7 +90,7 @@ MAYBE_UNUSED static void way_send(struct way *w, struct vio_poller *p, const voi
 	r->res = 1;
 	vio_lane_submit(w->lane, &r, 1);
 	while (!vio_lane_reap(w->lane, &r, 1))
-		assert_true(vio_poller_wait(p, 20000) > 0);
+		news_within(p, 20);
 	assert_int_equal(r->res, 0);
 	vio_req_put(w->pool, r);
 }
@@ -105,7 +106,7 @@ MAYBE_UNUSED static size_t way_recv(struct way *w, struct vio_poller *p, char *t
 	for (int i = 0; i < parts || !parts; i++) {
 		while (!vio_lane_reap(w->lane, &r, 1)) {
 			assert_int_equal(i, 0); /* a packet's RECVs come together */
-			assert_true(vio_poller_wait(p, 20000) > 0);
+			news_within(p, 20);
 		}
 		if (!i) {
 			parts = r->res;

@@ -4,6 +4,7 @@
  * is sent, and all that it sends arrives. Counted by both sides.
  */
 #define _GNU_SOURCE
+#include "news.h"
 #include "port.h"
 
 #include "base/base.h"
@@ -154,7 +155,7 @@ static void echo(const char *options, bool shared)
 			n++;
 		n += reap_sent(&end[0].send) + reap_received(&end[0].recv, true);
 		if (!n)
-			assert_true(vio_poller_wait(poller, 20000) > 0);
+			news_within(poller, 20);
 	}
 	while (counter_of(end[0].b, "sent") < PACKETS)
 		if (!reap_sent(&end[0].send))
@@ -200,7 +201,7 @@ static void takes(const char *options)
 		while (sent < PACKETS && send_one(&end[0].send))
 			n++;
 		if (!reap_sent(&end[0].send) && !n)
-			assert_true(vio_poller_wait(poller, 20000) > 0);
+			news_within(poller, 20);
 	}
 	c = dpdk_halt(&dpdk);
 	assert_int_equal(c.rx, sent);
@@ -224,7 +225,7 @@ static void sends(const char *options)
 	up(options, 1, true);
 	while (received < PACKETS)
 		if (!reap_received(&end[0].recv, false))
-			assert_true(vio_poller_wait(poller, 20000) > 0);
+			news_within(poller, 20);
 	c = dpdk_halt(&dpdk);
 	while (reap_received(&end[0].recv, false))
 		;
@@ -254,7 +255,7 @@ static void recalled_while_it_sends(void **state)
 
 		while (received < until)
 			if (!reap_received(&end[0].recv, false))
-				assert_true(vio_poller_wait(poller, 20000) > 0);
+				news_within(poller, 20);
 		back = way_recall(&end[0].recv);
 		assert_true(back <= RECVS);
 		way_post(&end[0].recv, back, VIO_RECV_MERGE, HEAD);
