@@ -58,8 +58,8 @@ static unsigned worker_run(struct vio_task *task, unsigned budget)
 	work += worker_each(w, worker_down);
 	nv_group_down(&w->group);
 	work += nv_group_up(&w->group);
-	ntq_group_serve_waiting(&w->queues);
 	work += worker_each(w, ntt_conn_up);
+	ntq_group_serve_waiting(&w->queues); /* by what was sent just now */
 	if (VIO_UNLIKELY(w->stopping && !w->ended))
 		worker_end(w);
 	return work;
