@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * virtio-net (virtio 1.3, 5.1) from within: net.c is the device, net_tx.c what its guest
- * sends, net_rx.c what it receives, net_filter.c what of that it wants, net_ctrl.c its
- * control queue, net_coal.c how often it is notified, net_rss.c by which hash its packets go.
+ * virtio-net (virtio 1.3, 5.1) from within: net.c is the device, net_features.c what it
+ * offers, net_tx.c what its guest sends, net_rx.c what it receives, net_filter.c what of
+ * that it wants, net_rss.c by which hash it goes, net_ctrl.c its control queue,
+ * net_coal.c how often it is notified.
  */
 #ifndef VIO_DEVICE_NET_H
 #define VIO_DEVICE_NET_H
@@ -112,6 +113,11 @@ void vio__net_received(struct vio_vq *q, struct vio_req **r, unsigned n);
 
 /* Into a request's buffers, which have len bytes of room. */
 void vio__net_scatter(const struct vio_req *r, const void *from, unsigned len);
+
+/* At init, once the arguments and the port are known. */
+void vio__net_offer(struct vio_dev *d);
+/* d->acked is new: the header's length and the offloads follow. */
+void vio__net_accept(struct vio_dev *d);
 
 /* Carries out one command of the control queue and answers it: written is set. */
 void vio__net_ctrl(struct vio_vq *q, struct vio_req *r);
