@@ -198,6 +198,24 @@ static void no_room_for_a_result(void **state)
 	net_close(&n);
 }
 
+/* Commands come in the control queue only: without MQ that is the third, and without CTRL_VQ none. */
+static void one_control_queue(void **state)
+{
+	const struct rg_buf b[] = { { NET_AT, 8, 0 }, { NET_AT + NET_ACK_AT, 1, RG_WRITE } };
+	static const uint64_t features[] = { NET_CONTROL, NET_CONTROL & ~NET_F(CTRL_VQ) };
+	uint8_t mac[6];
+
+	(void)state;
+	for (unsigned i = 0; i < VIO_ARRAY_SIZE(features); i++) {
+		up(features[i]);
+		memcpy(net_ptr(&n, 4, 0), "\1\1\2\0\0\0\0\7", 8);
+		assert_int_equal(net_run(&n, 4, b, 2), 0);
+		assert_int_equal(vio_dev_config_read(n.dev, 0, mac, 6), 0);
+		assert_int_equal(mac[5], 1);
+		net_close(&n);
+	}
+}
+
 /* No room for an answer: not done, for nobody could know. No command at all: answered. */
 static void odd_chains(void **state)
 {
@@ -224,11 +242,17 @@ static void odd_chains(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lengths),    cmocka_unit_test(not_negotiated),
-		cmocka_unit_test(unknown),    cmocka_unit_test(tables_that_lie),
-		cmocka_unit_test(too_long),   cmocka_unit_test(values),
-		cmocka_unit_test(queues),     cmocka_unit_test(queues_without_pairs),
-		cmocka_unit_test(odd_chains), cmocka_unit_test(no_room_for_a_result),
+		cmocka_unit_test(lengths),
+		cmocka_unit_test(not_negotiated),
+		cmocka_unit_test(unknown),
+		cmocka_unit_test(tables_that_lie),
+		cmocka_unit_test(too_long),
+		cmocka_unit_test(values),
+		cmocka_unit_test(queues),
+		cmocka_unit_test(queues_without_pairs),
+		cmocka_unit_test(odd_chains),
+		cmocka_unit_test(no_room_for_a_result),
+		cmocka_unit_test(one_control_queue),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

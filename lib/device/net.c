@@ -205,12 +205,20 @@ static unsigned net_vhost_user_queues(const struct vio_dev *d)
 	return ((const struct net *)d->priv)->pairs;
 }
 
+/* A queue that has no lane is the control queue, or there is none such for this driver: that answers nothing.
+ */
 static unsigned net_serve(struct vio_vq *q, struct vio_req **r, unsigned n)
 {
+	bool control;
+
 	if (VIO_LIKELY(q->lane))
 		return q->index & 1 ? vio__net_send(q, r, n) : vio__net_recv(q, r, n);
-	for (unsigned i = 0; i < n; i++)
-		vio__net_ctrl(q, r[i]);
+	control = q->index == net_control_queue(q->dev);
+	for (unsigned i = 0; i < n; i++) {
+		r[i]->written = 0;
+		if (control)
+			vio__net_ctrl(q, r[i]);
+	}
 	return 0;
 }
 
