@@ -376,19 +376,21 @@ static void inflight_regions(void **state)
 #define SEND 1u
 #define LEN 100u
 #define HDR 12u
+#define HDR_HASH 20u
+#define WHOLE 1000u
 
 static struct net_guest net;
 
 struct packet_scene {
 	const char *name;
 	struct virtio_net_hdr_v1 sound, hostile;
-	unsigned piece; /* the header's first descriptor is so long */
+	unsigned piece; /* its first descriptor is so long */
 };
 
 #define TCP .flags = 1, .csum_start = 34, .csum_offset = 16
 static const struct packet_scene packets[] = {
-	{ "a checksum that comes", { 0 }, { .flags = 1, .csum_start = 0xffff }, HDR + LEN },
-	{ "a checksum that moves", { TCP }, { .flags = 1, .csum_start = 34, .csum_offset = LEN }, HDR + LEN },
+	{ "a checksum that comes", { 0 }, { .flags = 1, .csum_start = 0xffff }, WHOLE },
+	{ "a checksum that moves", { TCP }, { .flags = 1, .csum_start = 34, .csum_offset = LEN }, WHOLE },
 	{ "a checksum that moves, in pieces",
 	  { TCP },
 	  { .flags = 1, .csum_start = LEN, .csum_offset = LEN },
@@ -397,7 +399,7 @@ static const struct packet_scene packets[] = {
 	  { TCP, .gso_type = 1, .gso_size = 10 },
 	  { TCP, .gso_type = 1 },
 	  HDR },
-	{ "segments that come", { TCP }, { .flags = 0, .gso_type = 1, .gso_size = 1 }, HDR + LEN },
+	{ "segments that come", { TCP }, { .flags = 0, .gso_type = 1, .gso_size = 1 }, WHOLE },
 	{ "a kind that is not offered",
 	  { TCP, .gso_type = 1, .gso_size = 10 },
 	  { TCP, 3, .gso_size = 9 },
@@ -409,18 +411,20 @@ static const struct packet_scene packets[] = {
 static void send_one(const void *arg)
 {
 	const struct packet_scene *s = arg;
-	const struct rg_buf b[] = { { NET_AT, s->piece, 0 }, { NET_AT + s->piece, HDR + LEN - s->piece, 0 } };
+	unsigned hdr = vio_dev_acked(net.dev) & NET_F(HASH_REPORT) ? HDR_HASH : HDR, all = hdr + LEN;
+	unsigned piece = s->piece == HDR ? hdr : VIO_MIN(s->piece, all);
+	const struct rg_buf b[] = { { NET_AT, piece, 0 }, { NET_AT + piece, all - piece, 0 } };
 	unsigned before = net.port->sent;
 	uint64_t lost = net_stats(&net).dropped[VIO_NET_DROP_HEADER];
 	uint8_t *p = net_ptr(&net, SEND, 0);
 	uint32_t len;
 
-	memset(p, 0, HDR + LEN);
+	memset(p, 0, all);
 	memcpy(p, &s->sound, HDR);
-	p[HDR + 12] = 8; /* IPv4, or (hostile) IPv6 */
+	p[hdr + 12] = 8; /* IPv4, or (hostile) IPv6 */
 	watched_hostile(p, &s->hostile, HDR);
-	watched_hostile(p + HDR + 12, "\x86\xdd", 2);
-	assert_true(rg_post(net_ring(&net, SEND), b, 1 + (s->piece < HDR + LEN)) >= 0);
+	watched_hostile(p + hdr + 12, "\x86\xdd", 2);
+	assert_true(rg_post(net_ring(&net, SEND), b, 1 + (piece < all)) >= 0);
 	vio_vq_kick(net.dev, SEND);
 	watched_on(net_ring(&net, SEND)->base, RG_BYTES);
 	net_pump(&net);
@@ -435,10 +439,12 @@ static void headers(void **state)
 	(void)state;
 	if (!WATCHED_STEPS)
 		skip();
-	for (unsigned packed = 0; packed < 2; packed++) {
+	for (unsigned how = 0; how < 4; how++) {
+		uint64_t not = (how & 1 ? 0 : NET_PACKED) | (how & 2 ? 0 : NET_F(HASH_REPORT));
+
 		assert_int_equal(net_open(&net), 0);
 		assert_int_equal(net_device(&net, 0, NULL), 0);
-		ok(vio_dev_set_features(net.dev, vio_dev_features(net.dev) & ~(packed ? 0 : NET_PACKED)));
+		ok(vio_dev_set_features(net.dev, vio_dev_features(net.dev) & ~not ));
 		assert_int_equal(net_start(&net, SEND, SIZE), 0);
 		for (unsigned i = 0; i < VIO_ARRAY_SIZE(packets); i++)
 			print_message("%s: %u accesses\n", packets[i].name,
@@ -459,6 +465,12 @@ static const struct command_scene commands[] = {
 	{ "a mode", 3, { 0, 0, 1 }, { 0, 0, 0xff } },
 	{ "a command", 3, { 0, 1, 1 }, { 0, 0xff, 1 } },
 	{ "tables", 16, { 1, 0, 1, 0, 0, 0, 2 }, { 1, 0, 0xff, 0xff, 0xff, 0xff } },
+	{ "a table", 15, { 4, 1, 0xff, 1, 0, 0, 0, 0, 1, 0, 2, 0, 3 }, { 4, 1, [2 ... 14] = 0xff } },
+	{ "a mask",
+	  15,
+	  { 4, 1, 0xff, 1, 0, 0, 0, 0, 1, 0, 2, 0, 3 },
+	  { 4, 1, 0xff, 1, 0, 0, 0xff, 0xff, [12] = 3 } },
+	{ "a key's length", 15, { 4, 1, [12] = 1 }, { 4, 1, [12] = 1, [14] = 0xff } },
 	{ "offloads", 10, { 5, 0, 2 }, { 5, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } },
 };
 
@@ -480,7 +492,9 @@ static void command(const void *arg)
 	watched_off();
 	assert_true(rg_reap(net_ring(&net, queue), &len) >= 0);
 	assert_int_equal(len, 1);
-	assert_in_range(n->active, 1, n->pairs);
+	assert_true(n->receives && !(n->receives & ~net_first(n->pairs)));
+	for (unsigned i = 0; i < net.port->steer.entries; i++)
+		assert_in_range(net.port->table[i], 0, n->pairs - 1);
 	assert_false(n->filter.mac >> 40 & 1);
 	assert_false(n->recv_takes & ~(VIO_PACKET_CSUM | VIO_PACKET_CSUM_OK | VIO_RECV_MERGE |
 				       VIO_PACKET_GSO | VIO_PACKET_ECN));

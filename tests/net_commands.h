@@ -16,7 +16,7 @@
 /* Where the control queue is: behind all pairs, or behind the first. */
 RG_FN unsigned net_command_queue(struct net_guest *n)
 {
-	return vio_dev_acked(n->dev) & NET_F(MQ) ? vio_dev_queues(n->dev) - 1 : 2;
+	return vio_dev_acked(n->dev) & (NET_F(MQ) | NET_F(RSS)) ? vio_dev_queues(n->dev) - 1 : 2;
 }
 
 /* The bytes as they are, in one buffer or, if `each`, in pieces of that many; what the device answered. */
@@ -108,6 +108,34 @@ RG_FN uint8_t net_command_hash(struct net_guest *n, uint32_t types, const void *
 	if (key_len)
 		memcpy(data.key, key, key_len);
 	return net_command(n, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_HASH_CONFIG, &data, 13 + key_len);
+}
+
+/* A table: what a driver says, and how it may lie. */
+struct net_rss {
+	uint32_t types;
+	uint16_t mask, unclassified, sends;
+	const uint16_t *table;
+	unsigned entries; /* that are there */
+	const uint8_t *key;
+	unsigned key_len; /* bytes that are there */
+	uint8_t says;	  /* bytes that it says are there */
+};
+
+RG_FN uint8_t net_command_rss(struct net_guest *n, const struct net_rss *r)
+{
+	static uint8_t data[0x6000];
+	uint8_t *p = data + 8;
+
+	memcpy(data, (uint32_t[]){ htole32(r->types), htole32(r->mask | (uint32_t)r->unclassified << 16) },
+	       8);
+	for (unsigned i = 0; i < r->entries; i++, p += 2)
+		memcpy(p, (uint8_t[]){ (uint8_t)r->table[i], (uint8_t)(r->table[i] >> 8) }, 2);
+	memcpy(p, (uint8_t[]){ (uint8_t)r->sends, (uint8_t)(r->sends >> 8), r->says }, 3);
+	p += 3;
+	if (r->key_len)
+		memcpy(p, r->key, r->key_len);
+	return net_command(n, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_RSS_CONFIG, data,
+			   (unsigned)(p - data) + r->key_len);
 }
 
 /* All queues of a direction, by TX_SET or RX_SET. */

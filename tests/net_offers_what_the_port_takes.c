@@ -14,8 +14,8 @@
 #define GUEST_USO6 VIO_BIT(55)
 #define SEND_ALL (B(CSUM) | B(HOST_TSO4) | B(HOST_TSO6) | B(HOST_ECN) | USO)
 #define RECV_ALL (B(GUEST_CSUM) | B(GUEST_TSO4) | B(GUEST_TSO6) | B(GUEST_ECN) | GUEST_USO4 | GUEST_USO6)
-#define CONTROL                                                                                     \
-	(B(CTRL_VQ) | B(GUEST_ANNOUNCE) | B(CTRL_RX) | B(CTRL_RX_EXTRA) | B(CTRL_VLAN) | B(CTRL_MAC_ADDR) | \
+#define CONTROL                                                                                              \
+	(B(CTRL_VQ) | B(GUEST_ANNOUNCE) | B(CTRL_RX) | B(CTRL_RX_EXTRA) | B(CTRL_VLAN) | B(CTRL_MAC_ADDR) |  \
 	 B(CTRL_GUEST_OFFLOADS) | B(NOTF_COAL) | B(VQ_NOTF_COAL) | B(HASH_REPORT))
 #define ALWAYS (B(STATUS) | B(MRG_RXBUF) | CONTROL)
 #define QUEUE_BITS (((1ull << 41) - 1) & ~((1ull << 24) - 1)) /* of rings and transports (6) */
@@ -67,7 +67,8 @@ static void arguments_take_away(void **state)
 		{ "merge=off,offloads=off", ALWAYS & ~B(MRG_RXBUF), 3 },
 		{ "control=off,offloads=off", B(STATUS) | B(MRG_RXBUF), 2 },
 		{ "hashes=off,offloads=off", ALWAYS & ~B(HASH_REPORT), 3 },
-		{ "pairs=4,offloads=off", ALWAYS | B(MQ), 9 },
+		{ "pairs=4,offloads=off", ALWAYS | B(MQ) | B(RSS), 9 },
+		{ "pairs=4,offloads=off,hashes=off", (ALWAYS | B(MQ)) & ~B(HASH_REPORT), 9 },
 		{ "mtu=9000,offloads=off", ALWAYS | B(MTU), 3 },
 		{ "mac=52:54:00:12:34:56,offloads=off", ALWAYS | B(MAC), 3 },
 	};
@@ -146,8 +147,13 @@ static void config_space_says_the_same(void **state)
 	assert_int_equal(c.max_virtqueue_pairs, 2);
 	assert_int_equal(c.status, VIRTIO_NET_S_LINK_UP);
 	assert_int_equal(c.rss_max_key_size, 40);
-	assert_int_equal(c.rss_max_indirection_table_length, 0);
+	assert_int_equal(c.rss_max_indirection_table_length, 128);
 	assert_int_equal(c.supported_hash_types, 0x1ff);
+	vio_dev_free(n.dev);
+	offered(&n, "pairs=1");
+	c = config(&n);
+	assert_int_equal(c.rss_max_key_size, 40);
+	assert_int_equal(c.rss_max_indirection_table_length, 0);
 	vio_dev_free(n.dev);
 	offered(&n, "mac=52:54:00:12:34:56,mtu=9000,hashes=off");
 	c = config(&n);
@@ -175,6 +181,24 @@ static void only_a_legacy_driver_writes_its_address(void **state)
 		assert_int_equal(vio_dev_config_write(n.dev, i, mac + i, 1), 0);
 	assert_memory_equal(config(&n).mac, mac, 6);
 	net_close(&n);
+}
+
+/* A port that can't be told where packets come, or only by a shorter table than there must be. */
+static void tables_need_a_port_that_takes_them(void **state)
+{
+	static const uint16_t steers[] = { 0, 64, 127, 128, 1024 };
+
+	(void)state;
+	for (unsigned i = 0; i < VIO_ARRAY_SIZE(steers); i++) {
+		struct net_guest n;
+
+		fresh(&n);
+		n.port->info.steers = steers[i];
+		assert_int_equal(offered(&n, "pairs=2,offloads=off"),
+				 ALWAYS | B(MQ) | (steers[i] >= 128 ? B(RSS) : 0));
+		assert_int_equal(config(&n).rss_max_indirection_table_length, steers[i] >= 128 ? 128 : 0);
+		net_close(&n);
+	}
 }
 
 static void told(void *ctx)
@@ -331,6 +355,7 @@ int main(void)
 		cmocka_unit_test(arguments_take_away),
 		cmocka_unit_test(wrong_arguments_are_refused),
 		cmocka_unit_test(config_space_says_the_same),
+		cmocka_unit_test(tables_need_a_port_that_takes_them),
 		cmocka_unit_test(only_a_legacy_driver_writes_its_address),
 		cmocka_unit_test(the_guest_hears_of_its_cable),
 		cmocka_unit_test(calls_for_another_device_are_refused),

@@ -13,6 +13,7 @@
 
 #define NET_PORT_PAIRS 4u
 #define NET_PORT_ROOM 1024u
+#define NET_PORT_TABLE 128u
 #define NET_PORT_ALL (VIO_PACKET_CSUM | VIO_PACKET_CSUM_OK | VIO_PACKET_GSO | VIO_PACKET_ECN)
 
 /* b->priv: the test writes info before a device is made, and reads the rest. */
@@ -26,6 +27,12 @@ struct net_port {
 	size_t len;
 	unsigned niov, pair;
 	uint8_t frame[RECV_FRAME_MAX];
+	/* How it was steered last; entries is 0: not, or not any more. */
+	struct vio_steer steer;
+	uint16_t table[NET_PORT_TABLE];
+	uint8_t key[40];
+	unsigned steered; /* times */
+	int refuses;	  /* it fails so, if it is not 0 */
 };
 
 struct net_port_lane {
@@ -50,7 +57,24 @@ static inline int net_port_open(struct vio_backend *b, const char *arg)
 	(void)arg;
 	p->info = (struct vio_backend_info){ .ops = 1u << VIO_OP_SEND | 1u << VIO_OP_RECV,
 					     .offloads = NET_PORT_ALL,
-					     .pairs = NET_PORT_PAIRS };
+					     .pairs = NET_PORT_PAIRS,
+					     .steers = NET_PORT_TABLE };
+	return 0;
+}
+
+static inline int net_port_steer(struct vio_backend *b, const struct vio_steer *s)
+{
+	struct net_port *p = b->priv;
+
+	if (s && p->refuses)
+		return p->refuses;
+	p->steered++;
+	p->steer = s ? *s : (struct vio_steer){ 0 };
+	for (unsigned i = 0; i < p->steer.entries; i++)
+		p->table[i] = s->table[i];
+	memset(p->key, 0, sizeof(p->key));
+	if (p->steer.key_len)
+		memcpy(p->key, s->key, s->key_len);
 	return 0;
 }
 
@@ -148,6 +172,7 @@ static const struct vio_backend_type net_port_type = {
 	.submit = net_port_submit,
 	.reap = net_port_reap,
 	.recall = net_port_recall,
+	.steer = net_port_steer,
 };
 
 /* RECVs that the device has put down for a pair. */

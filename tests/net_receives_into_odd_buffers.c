@@ -124,7 +124,7 @@ static void a_packet_for_a_pair_that_is_not_used_any_more(void **state)
 	post(&n, 0, 100, 1);
 	put_down(&n, 1);
 	assert_int_equal(net_port_deliver(n.port, 0, frame, 60, 0, NULL), 1);
-	vio__net_use_pairs(n.dev, 0);
+	vio__net_use(n.dev, 0, 0);
 	reap(&n, &len);
 	assert_int_equal(len, 0);
 	assert_int_equal(net_stats(&n).dropped[VIO_NET_DROP_FILTER], 1);

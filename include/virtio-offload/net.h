@@ -19,7 +19,8 @@ extern "C" {
  * "mac=XX:XX:XX:XX:XX:XX" (else the port's, else the guest chooses), "mtu=N" (68..65535,
  * else the port's, else not offered), "offloads=on|off" (on: checksums and segmentation,
  * as far as the port takes them), "merge=on|off" (on: VIRTIO_NET_F_MRG_RXBUF),
- * "control=on|off" (on), "hashes=on|off" (on, with control: VIRTIO_NET_F_HASH_REPORT).
+ * "control=on|off" (on), "hashes=on|off" (on, with control: VIRTIO_NET_F_HASH_REPORT, and
+ * VIRTIO_NET_F_RSS with several pairs over a port that can be told where packets come).
  */
 VIO_API const struct vio_device_type *vio_dev_net(void);
 

@@ -90,13 +90,21 @@ static int net_port(struct vio_dev *d)
 	return 0;
 }
 
-void vio__net_use_pairs(struct vio_dev *d, unsigned pairs)
+void vio__net_use(struct vio_dev *d, uint64_t receives, unsigned sends)
 {
 	struct net *n = d->priv;
 
-	VIO_STORE(&n->active, (uint16_t)pairs);
-	for (unsigned i = 0; i < 2 * n->pairs; i++)
-		vio__vq_pause(d, i, i / 2 >= pairs);
+	VIO_STORE(&n->receives, receives);
+	for (unsigned i = 0; i < n->pairs; i++) {
+		vio__vq_pause(d, 2 * i, !(receives >> i & 1));
+		vio__vq_pause(d, 2 * i + 1, i >= sends);
+	}
+}
+
+void vio__net_use_pairs(struct vio_dev *d, unsigned pairs)
+{
+	vio_backend_steer(d->backend, NULL);
+	vio__net_use(d, net_first(pairs), pairs);
 }
 
 /* What the driver has said is forgotten. */
@@ -112,15 +120,14 @@ static void net_forget(struct vio_dev *d)
 		n->pair[i].recv.rest = 0;
 }
 
-/* Of several pairs one is used until the driver says otherwise (5.1.6.5.5). */
+/* Of several pairs one is used until the driver says otherwise (5.1.6.5.6), if it can say so. */
 static void net_features_set(struct vio_dev *d)
 {
-	const uint64_t says_pairs = NET_BIT(VIRTIO_NET_F_CTRL_VQ) | NET_BIT(VIRTIO_NET_F_MQ);
 	const struct net *n = d->priv;
 
 	net_forget(d);
 	vio__net_coal_reset(d);
-	vio__net_use_pairs(d, (d->acked & says_pairs) == says_pairs ? 1 : n->pairs);
+	vio__net_use_pairs(d, d->acked & NET_BIT(VIRTIO_NET_F_CTRL_VQ) && net_many(d) ? 1 : n->pairs);
 }
 
 static int net_init(struct vio_dev *d, const char *arg)
@@ -136,7 +143,7 @@ static int net_init(struct vio_dev *d, const char *arg)
 	if (!n->pair)
 		return vio__fail(ENOMEM, "net: out of memory for %u pairs", n->pairs);
 	memset(n->pair, 0, n->pairs * sizeof(*n->pair));
-	n->active = (uint16_t)n->pairs;
+	n->receives = net_first(n->pairs);
 	net_forget(d);
 	return 0;
 }
@@ -145,6 +152,7 @@ static void net_fini(struct vio_dev *d)
 {
 	const struct net *n = d->priv;
 
+	vio_backend_steer(d->backend, NULL); /* the port may have another device after this one */
 	free(n->pair);
 }
 
@@ -167,6 +175,8 @@ static void net_config_read(struct vio_dev *d, void *to)
 		c.rss_max_key_size = NET_HASH_KEY;
 		c.supported_hash_types = htole32(NET_HASH_TYPES);
 	}
+	if (d->offered & NET_BIT(VIRTIO_NET_F_RSS))
+		c.rss_max_indirection_table_length = htole16(NET_RSS_TABLE);
 	if (!vio_backend_info(d->backend, &now))
 		n->port.link_down = now.link_down;
 	VIO_STORE(&n->up, n->link && !n->port.link_down);

@@ -50,6 +50,7 @@
 #define NET_HDR_LEGACY 10u   /* struct virtio_net_hdr without num_buffers */
 #define NET_HDR 12u
 #define NET_HDR_HASH 20u      /* with VIRTIO_NET_F_HASH_REPORT */
+#define NET_RSS_TABLE 128u    /* entries of the longest table: the least that may be offered */
 #define NET_HASH_TYPES 0x1ffu /* all of 5.1.6.4.3.1 */
 #define NET_HASH_KEY 40u      /* bytes: as many as decide anything, and the least that may be offered */
 
@@ -76,7 +77,7 @@ struct net {
 	uint8_t send_takes; /* VIO_PACKET_* that the guest's headers may ask for */
 	uint8_t recv_takes; /* flags of each RECV */
 	bool up;	    /* packets pass: the cable is in here, and at the port */
-	uint16_t active;    /* pairs that the driver uses: the others move nothing */
+	uint64_t receives;  /* pairs that receive, as bits: the others' packets are dropped */
 	struct net_pair *pair;
 	struct net_filter filter;
 	struct steer hash; /* that is reported of what comes, if hdr_len has room for it */
@@ -90,15 +91,26 @@ struct net {
 	struct vio_backend_info port;
 };
 
+/* Does it use several pairs? */
+VIO_INLINE bool net_many(const struct vio_dev *d)
+{
+	return d->acked & (NET_BIT(VIRTIO_NET_F_MQ) | NET_BIT(VIRTIO_NET_F_RSS));
+}
+
 /* Where the control queue is, or UINT_MAX: there is none (5.1.2). */
 VIO_INLINE unsigned net_control_queue(const struct vio_dev *d)
 {
 	const struct net *n = d->priv;
-	const uint64_t many = NET_BIT(VIRTIO_NET_F_MQ) | NET_BIT(VIRTIO_NET_F_RSS);
 
 	if (!(d->acked & NET_BIT(VIRTIO_NET_F_CTRL_VQ)))
 		return UINT32_MAX;
-	return d->acked & many ? 2 * n->pairs : 2;
+	return net_many(d) ? 2 * n->pairs : 2;
+}
+
+/* 1..NET_PAIRS of them, as bits. */
+VIO_INLINE uint64_t net_first(unsigned pairs)
+{
+	return UINT64_MAX >> (NET_PAIRS - pairs);
 }
 
 VIO_INLINE void net_drop(struct vio_vq *q, struct net_flow *f, enum vio_net_drop why)
@@ -122,8 +134,10 @@ void vio__net_accept(struct vio_dev *d);
 /* Carries out one command of the control queue and answers it: written is set. */
 void vio__net_ctrl(struct vio_vq *q, struct vio_req *r);
 
-/* The control queue's, which have queues that are asleep see to it: how many pairs move packets, and which
- * offloads those that come may carry. */
+/* The control queue's, which have queues that are asleep see to it: which pairs receive, as bits, and how
+ * many of the first send; the same of the first so many, with the port to choose where a packet comes; and
+ * which offloads those that come may carry. */
+void vio__net_use(struct vio_dev *d, uint64_t receives, unsigned sends);
 void vio__net_use_pairs(struct vio_dev *d, unsigned pairs);
 void vio__net_use_offloads(struct vio_dev *d, uint64_t guest_offloads);
 
@@ -134,6 +148,7 @@ bool vio__net_coal_tell(const struct vio_dev *d, const uint8_t *data, uint8_t *r
 /* No queue puts its notifications off. */
 void vio__net_coal_reset(struct vio_dev *d);
 
+bool vio__net_rss_set(struct vio_dev *d, uint8_t command, const uint8_t *data, unsigned len);
 bool vio__net_hash_set(struct vio_dev *d, uint8_t command, const uint8_t *data, unsigned len);
 void vio__net_hash_reset(struct vio_dev *d);
 /* Into the header of the packet that begins in r[0]; r[1] to r[n - 1] came up behind it. */

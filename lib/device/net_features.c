@@ -52,6 +52,8 @@ void vio__net_offer(struct vio_dev *d)
 		d->offered |= NET_BIT(VIRTIO_NET_F_HASH_REPORT);
 	if (n->pairs > 1)
 		d->offered |= NET_BIT(VIRTIO_NET_F_MQ);
+	if (n->pairs > 1 && n->hashes && n->port.steers >= NET_RSS_TABLE)
+		d->offered |= NET_BIT(VIRTIO_NET_F_RSS);
 }
 
 /* A segmented frame's checksum is still to be put in (5.1.3.1): without that, no segmentation. */

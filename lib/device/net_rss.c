@@ -1,14 +1,41 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hash of what comes (virtio 1.3, 5.1.6.4.3): over which fields, and by which key, the driver says by its
- * control queue; it is made from the frame itself and reported in its header.
+ * Receive-side scaling (virtio 1.3, 5.1.6.5.6): over which fields packets are hashed, by which key, and into
+ * which queue a hash leads, the driver says by its control queue. The port is told the table, and goes by it.
+ * The hash that a packet's header reports is made here, from the frame itself (5.1.6.4.3).
  */
 #include "device/net.h"
 
+/* Behind it are mask + 1 pairs, how many pairs send, and the key. */
+struct rss_config {
+	uint32_t types; /* little endian, as all of it */
+	uint16_t mask, unclassified;
+} __attribute__((packed));
+
+/* Behind it is the key. */
 struct rss_hash_config {
-	uint32_t types; /* little endian */
+	uint32_t types;
 	uint16_t reserved[4];
 } __attribute__((packed));
+
+/* What a command comes to. */
+struct rss_said {
+	struct vio_steer steer;
+	uint16_t table[NET_RSS_TABLE];
+	uint64_t receives; /* pairs that it names, as bits */
+	unsigned sends;
+};
+
+static uint16_t rss_le16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static bool rss_types(struct vio_steer *s, uint32_t types)
+{
+	s->hash_types = types;
+	return !(types & ~NET_HASH_TYPES);
+}
 
 /* The last of a command: how long the key is, and the key. */
 static bool rss_key(struct vio_steer *s, const uint8_t *data, unsigned len)
@@ -20,6 +47,60 @@ static bool rss_key(struct vio_steer *s, const uint8_t *data, unsigned len)
 	return true;
 }
 
+/* A receive queue by its pair; the bit above, which is reserved, makes it one that there is not. */
+static bool rss_names(const struct net *n, struct rss_said *c, uint16_t pair, uint16_t *to)
+{
+	if (pair >= n->pairs)
+		return false;
+	c->receives |= 1ull << pair;
+	*to = pair;
+	return true;
+}
+
+static bool rss_table(const struct net *n, struct rss_said *c, const uint8_t *data)
+{
+	for (unsigned i = 0; i < c->steer.entries; i++)
+		if (!rss_names(n, c, rss_le16(data + 2 * i), &c->table[i]))
+			return false;
+	return true;
+}
+
+/* False: it is cut short or too long, contradicts itself, or goes beyond what is offered. */
+static bool rss_read(const struct net *n, struct rss_said *c, const uint8_t *data, unsigned len)
+{
+	struct rss_config head;
+	unsigned entries, bytes;
+
+	if (len < sizeof(head))
+		return false;
+	memcpy(&head, data, sizeof(head));
+	entries = le16toh(head.mask) + 1u;
+	bytes = sizeof(head) + 2 * entries + 2;
+	if (!vio__is_pow2(entries) || entries > NET_RSS_TABLE || len < bytes)
+		return false;
+	*c = (struct rss_said){
+		.steer = { .sz = sizeof(c->steer), .table = c->table, .entries = (uint16_t)entries }
+	};
+	c->sends = rss_le16(data + bytes - 2);
+	return rss_types(&c->steer, le32toh(head.types)) && c->sends && c->sends <= n->pairs &&
+	       rss_names(n, c, le16toh(head.unclassified), &c->steer.unhashed) &&
+	       rss_table(n, c, data + sizeof(head)) && rss_key(&c->steer, data + bytes, len - bytes);
+}
+
+bool vio__net_rss_set(struct vio_dev *d, uint8_t command, const uint8_t *data, unsigned len)
+{
+	struct net *n = d->priv;
+	struct rss_said c;
+
+	(void)command;
+	if (!rss_read(n, &c, data, len) || vio_backend_steer(d->backend, &c.steer))
+		return false;
+	vio__steer_set(&n->hash, &c.steer);
+	vio__net_use(d, c.receives, c.sends);
+	return true;
+}
+
+/* A driver that accepted RSS says it there (5.1.6.4.3), and here nothing. */
 bool vio__net_hash_set(struct vio_dev *d, uint8_t command, const uint8_t *data, unsigned len)
 {
 	VIO_OPTS(vio_steer, s);
@@ -27,11 +108,10 @@ bool vio__net_hash_set(struct vio_dev *d, uint8_t command, const uint8_t *data, 
 	struct rss_hash_config c;
 
 	(void)command;
-	if (len < sizeof(c))
+	if (d->acked & NET_BIT(VIRTIO_NET_F_RSS) || len < sizeof(c))
 		return false;
 	memcpy(&c, data, sizeof(c));
-	s.hash_types = le32toh(c.types);
-	if (s.hash_types & ~NET_HASH_TYPES || !rss_key(&s, data + sizeof(c), len - (unsigned)sizeof(c)))
+	if (!rss_types(&s, le32toh(c.types)) || !rss_key(&s, data + sizeof(c), len - (unsigned)sizeof(c)))
 		return false;
 	vio__steer_set(&n->hash, &s);
 	return true;
@@ -45,7 +125,8 @@ void vio__net_hash_reset(struct vio_dev *d)
 }
 
 /* Copies the first bytes of the frame that begins in r[0]; returns how many. Short buffers make them lie in
- * several. */
+ * several.
+ */
 static unsigned rss_head(const struct net *net, struct vio_req *const *r, unsigned n,
 			 uint8_t head[PACKET_HEAD_MAX])
 {

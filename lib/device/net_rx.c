@@ -95,6 +95,11 @@ VIO_INLINE void net_write_header(const struct net *net, struct vio_req *const *r
 	vio__net_scatter(r[0], &h, net->hdr_len);
 }
 
+VIO_INLINE bool net_receives(const struct net *net, unsigned pair)
+{
+	return VIO_LOAD(&net->receives) >> pair & 1;
+}
+
 /* Has the driver said that it wants such packets? The guest may change the frame meanwhile: it only fools
  * itself. */
 static bool net_passes(const struct net *net, unsigned pair, const struct vio_req *r)
@@ -102,7 +107,7 @@ static bool net_passes(const struct net *net, unsigned pair, const struct vio_re
 	uint8_t head[FILTER_HEAD];
 	size_t have = VIO_MIN(r->len, sizeof(head));
 
-	if (pair >= VIO_LOAD(&net->active))
+	if (!net_receives(net, pair))
 		return false;
 	if (filter_passes_all(&net->filter))
 		return true;
@@ -193,7 +198,7 @@ void vio__net_received(struct vio_vq *q, struct vio_req **r, unsigned n)
 {
 	const struct net *net = q->dev->priv;
 	struct net_flow *f = &net->pair[q->index / 2].recv;
-	const bool all = q->index / 2 < VIO_LOAD(&net->active) && filter_passes_all(&net->filter);
+	const bool all = net_receives(net, q->index / 2) && filter_passes_all(&net->filter);
 	const bool plain = all && net->hdr_len == NET_HDR && VIO_LOAD(&net->up);
 	const unsigned ahead = vq_ahead(q);
 	uint64_t bytes = 0, packets = 0;
