@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire/vhost_user.h"
 
+#include "wire/fds.h"
+
 #include <poll.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -11,12 +12,6 @@
 _Static_assert(sizeof(struct vu_header) == 12, "a header is 12 bytes on the wire");
 _Static_assert(offsetof(struct vu_msg, p) >= sizeof(struct vu_header), "the payload follows the header");
 _Static_assert(offsetof(struct vu_config, data) == 12, "config data follows three words");
-
-/* Room for one descriptor more than is legal, so that too many are told from enough. */
-union vu_control {
-	struct cmsghdr align;
-	char space[CMSG_SPACE(sizeof(int) * (VU_MAX_FDS + 1))];
-};
 
 void vu_close_fds(struct vu_msg *msg)
 {
@@ -31,62 +26,14 @@ static int recv_fail(struct vu_inbox *box, int err)
 	return -err;
 }
 
-/* Moves the descriptors of one control message into msg; those beyond its room are closed. True if all
- * fitted. */
-static bool recv_take_fds(struct vu_msg *msg, struct cmsghdr *c)
-{
-	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	bool fitted = true;
-
-	for (size_t i = 0; i < n; i++) {
-		int fd;
-
-		memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-		if (msg->nfds < VU_MAX_FDS) {
-			msg->fds[msg->nfds++] = fd;
-		} else {
-			close(fd);
-			fitted = false;
-		}
-	}
-	return fitted;
-}
-
-static int recv_ancillary(struct vu_msg *msg, struct msghdr *mh)
-{
-	bool ok = !(mh->msg_flags & MSG_CTRUNC);
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && !recv_take_fds(msg, c))
-			ok = false;
-	if (!ok)
-		return vio__fail(EBADMSG, "a message came with more than %u file descriptors", VU_MAX_FDS);
-	return 0;
-}
-
 /* One read of at most len bytes: how many came (> 0), 0 for "not now", or -errno. */
 static ssize_t recv_piece(struct vu_msg *msg, int socket, void *to, size_t len)
 {
-	union vu_control control;
-	struct iovec iov = { .iov_base = to, .iov_len = len };
-	struct msghdr mh = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	ssize_t got;
-	int err;
+	struct wire_fds fds = { .n = msg->nfds, .max = VU_MAX_FDS, .fd = msg->fds };
+	ssize_t got = wire_recv(socket, to, len, &fds);
 
-	do
-		got = recvmsg(socket, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
-	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return 0;
-	if (got <= 0)
-		return vio__fail(ECONNRESET, "the peer has closed the connection");
-	err = recv_ancillary(msg, &mh);
-	return err ? err : got;
+	msg->nfds = fds.n;
+	return got;
 }
 
 static int recv_check_header(const struct vu_header *h)
@@ -174,20 +121,6 @@ int vu_recv_wait(struct vu_inbox *box, int socket, int ms)
 	return r;
 }
 
-static void send_put_fds(struct msghdr *mh, union vu_control *control, const struct vu_msg *msg)
-{
-	size_t bytes = sizeof(int) * msg->nfds;
-	struct cmsghdr *c;
-
-	mh->msg_control = control;
-	mh->msg_controllen = CMSG_SPACE(bytes);
-	c = CMSG_FIRSTHDR(mh);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(bytes);
-	memcpy(CMSG_DATA(c), msg->fds, bytes);
-}
-
 /* What is left to send, as one or two pieces. */
 static unsigned send_pieces(struct vu_outbox *box, struct iovec iov[2])
 {
@@ -207,22 +140,16 @@ static unsigned send_pieces(struct vu_outbox *box, struct iovec iov[2])
 int vu_send_some(struct vu_outbox *box, int socket)
 {
 	for (;;) {
-		union vu_control control = { .space = { 0 } };
 		struct iovec iov[2];
-		struct msghdr mh = { .msg_iov = iov, .msg_iovlen = send_pieces(box, iov) };
+		unsigned n = send_pieces(box, iov);
 		ssize_t put;
 
-		if (!mh.msg_iovlen)
+		if (!n)
 			return 1;
-		if (!box->sent && box->msg.nfds)
-			send_put_fds(&mh, &control, &box->msg);
-		put = sendmsg(socket, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (put >= 0)
-			box->sent += (size_t)put;
-		else if (errno == EAGAIN || errno == EWOULDBLOCK)
-			return 0;
-		else if (errno != EINTR)
-			return vio__fail(errno, "cannot send a message to the peer: %s", strerror(errno));
+		put = wire_send(socket, iov, n, box->msg.fds, box->sent ? 0 : box->msg.nfds);
+		if (put <= 0)
+			return (int)put;
+		box->sent += (size_t)put;
 	}
 }
 
