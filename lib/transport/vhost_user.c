@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* accept4 */
 /* The vhost-user server's life: how front ends come and go, and how it ends. */
 #include "transport/vhost_user_conn.h"
+#include "transport/unix_socket.h"
 
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -62,7 +63,7 @@ static void listen_ready(struct vio_watch *w, uint32_t events)
 
 static void dial(struct vio_vhost_user *t)
 {
-	int fd = vus_connect(t->opts.path);
+	int fd = unix_connect(t->opts.path);
 
 	if (fd >= 0) {
 		came(t, fd);
@@ -132,7 +133,7 @@ void vus_closed(struct vio_vhost_user *t)
 static int open_listener(struct vio_vhost_user *t)
 {
 	struct stat st;
-	int fd = vus_listen(t->opts.path);
+	int fd = unix_listen(t->opts.path);
 
 	if (fd < 0)
 		return fd;

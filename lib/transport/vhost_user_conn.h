@@ -123,9 +123,6 @@ const struct vus_row *vus_msg_check(struct vio_vhost_user *t, const struct vu_ms
 
 /* vhost_user.c: the conversation is over. May free t if it was stopping. */
 void vus_closed(struct vio_vhost_user *t);
-/* vhost_user_socket.c */
-int vus_listen(const char *path);
-int vus_connect(const char *path);
 
 /* vhost_user_conn.c */
 void vus_open(struct vio_vhost_user *t, int fd); /* a front end has come on fd */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The socket in the file system: bound with care for what is there already. */
-#include "transport/vhost_user_conn.h"
+#include "transport/unix_socket.h"
 
 #include <stdio.h>
 #include <sys/socket.h>
@@ -28,7 +28,7 @@ static int socket_new(void)
 	return fd >= 0 ? fd : vio__fail(errno, "no socket to be had: %s", strerror(errno));
 }
 
-int vus_connect(const char *path)
+int unix_connect(const char *path)
 {
 	struct sockaddr_un name;
 	int fd, err = socket_name(&name, path);
@@ -44,19 +44,19 @@ int vus_connect(const char *path)
 }
 
 /*
- * As vus_connect. A killed server's socket accepts for some moments more: the kernel
+ * As unix_connect. A killed server's socket accepts for some moments more: the kernel
  * ends its io_uring, which holds the socket, after the process. So an answer counts
  * only if it keeps coming.
  */
 static int probe_stale(const char *path)
 {
 	const struct timespec pause = { .tv_nsec = 10000000 };
-	int fd = vus_connect(path);
+	int fd = unix_connect(path);
 
 	for (unsigned i = 0; i < 50 && fd >= 0; i++) {
-		vus_close_fd(&fd);
+		close(fd);
 		nanosleep(&pause, NULL);
-		fd = vus_connect(path);
+		fd = unix_connect(path);
 	}
 	return fd;
 }
@@ -73,7 +73,8 @@ static int remove_stale(const char *path)
 		return vio__fail(EEXIST, "%s exists and is not a socket: it is left as it is", path);
 	fd = probe_stale(path);
 	if (fd >= 0 || fd == -EAGAIN) {
-		vus_close_fd(&fd);
+		if (fd >= 0)
+			close(fd);
 		return vio__fail(EADDRINUSE, "another process listens at %s", path);
 	}
 	if (fd != -ECONNREFUSED)
@@ -98,7 +99,7 @@ static int bind_fail(const char *path, int err)
 	}
 }
 
-int vus_listen(const char *path)
+int unix_listen(const char *path)
 {
 	struct sockaddr_un name;
 	int fd, err = socket_name(&name, path);
