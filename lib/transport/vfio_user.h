@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The vfio-user server, inside. One message is dealt with at a time, in steps: it is read
+ * and checked against the table (vfio_user_msg.c), the function falls quiet if the message
+ * concerns its memory or its interrupts, the handler runs, the function goes on, the reply
+ * goes out. Falling quiet takes time: meanwhile the socket is not read.
+ */
+#ifndef VIO_TRANSPORT_VFIO_USER_H
+#define VIO_TRANSPORT_VFIO_USER_H
+
+#include "transport/vfio_user_server.h"
+
+#include "pci/pci.h"
+#include "wire/vfio_user.h"
+
+#include <sys/types.h>
+
+#define VFS_MAX_MAPS VIO_MEM_MAX_REGIONS
+#define VFS_PAGE 4096u
+
+struct vfs_row;
+
+enum vfs_phase {
+	VFS_IDLE, /* no client */
+	VFS_READ,
+	VFS_HANDLE, /* a message is whole, and the function quiet if need be */
+	VFS_RESET,  /* it asked for a reset, and the function is quiet */
+	VFS_REPLY,
+	VFS_CLOSE,  /* the client has gone, or has to */
+	VFS_CLOSED, /* and the function is quiet */
+};
+
+/* A range that the client has mapped for DMA. */
+struct vfs_map {
+	uint64_t addr, size;
+	bool reached; /* it is in the snapshot; else no file came for it, or it may not be read and written */
+};
+
+struct vio_vfio_user {
+	struct vio_poller *poller;
+	struct vio_pci *pci;
+	struct vio_vfio_user_opts opts; /* path is a copy */
+
+	/* The way in (vfio_user.c). */
+	int listener;
+	dev_t socket_dev; /* the file that was bound, to remove that one and no other */
+	ino_t socket_ino;
+	struct vio_watch listen_watch;
+	bool listening; /* listen_watch is on the poller */
+	struct vio_timer retry;
+	bool stopping;
+	struct vio_msg stop_msg;
+	void (*stopped)(void *ctx);
+	void *stopped_ctx;
+
+	/* The conversation (vfio_user_conn.c). */
+	int fd;
+	struct vio_watch watch;
+	bool watching;
+	bool in_run;
+	enum vfs_phase phase;
+	bool pending;		   /* the function is falling quiet */
+	bool runs;		   /* it is not quiet */
+	struct vio_timer patience; /* with a client that stopped in mid-message, or says nothing at all */
+	bool waiting;		   /* patience is set */
+	const struct vfs_row *row; /* of the message being dealt with; NULL: none fits */
+	int err;		   /* what became of it */
+	bool reset;		   /* it asks for one */
+	struct vfu_box box;	   /* it, and then its reply */
+
+	/* What the client has told. */
+	bool agreed; /* on a version */
+	bool live;   /* it has begun to use the device: all its memory is known */
+	struct vfs_map *maps;
+	unsigned nmaps;
+	struct vio_mem *mem; /* never NULL with a client */
+};
+
+/* One row of the message table. */
+struct vfs_row {
+	const char *name;
+	int (*handle)(struct vio_vfio_user *t, struct vfu_msg *m); /* sets h.size, makes the reply in place */
+	uint16_t min, max;					   /* bytes of payload */
+	uint8_t fds;						   /* at most */
+	bool fence;						   /* the function has to be quiet */
+};
+
+/* vfio_user_msg.c: the row for m; NULL and t->err set if m is not acceptable. */
+const struct vfs_row *vfs_msg_check(struct vio_vfio_user *t, const struct vfu_msg *m);
+
+/* vfio_user.c: the conversation is over. May free t if it was stopping. */
+void vfs_closed(struct vio_vfio_user *t);
+
+/* vfio_user_conn.c */
+int vfs_prepare(struct vio_vfio_user *t);	/* memory for a client; once */
+void vfs_open(struct vio_vfio_user *t, int fd); /* a client has come on fd */
+void vfs_run(struct vio_vfio_user *t);		/* does what can be done now */
+void vfs_go_live(struct vio_vfio_user *t);
+void vfs_log(struct vio_vfio_user *t, enum vio_log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+VIO_INLINE void vfs_reply(struct vfu_msg *m, size_t payload)
+{
+	m->h.size = (uint32_t)(sizeof(m->h) + payload);
+}
+
+/* vfio_user_info.c */
+int vfs_version(struct vio_vfio_user *t, struct vfu_msg *m);
+int vfs_device_info(struct vio_vfio_user *t, struct vfu_msg *m);
+int vfs_region_info(struct vio_vfio_user *t, struct vfu_msg *m);
+int vfs_irq_info(struct vio_vfio_user *t, struct vfu_msg *m);
+uint64_t vfs_region_size(const struct vio_vfio_user *t, uint32_t region); /* 0: there is none */
+
+/* vfio_user_dma.c */
+int vfs_dma_map(struct vio_vfio_user *t, struct vfu_msg *m);
+int vfs_dma_unmap(struct vio_vfio_user *t, struct vfu_msg *m);
+
+/* vfio_user_irq.c */
+int vfs_set_irqs(struct vio_vfio_user *t, struct vfu_msg *m);
+void vfs_irqs_clear(struct vio_vfio_user *t); /* while the function is quiet */
+
+/* vfio_user_region.c */
+int vfs_region_read(struct vio_vfio_user *t, struct vfu_msg *m);
+int vfs_region_write(struct vio_vfio_user *t, struct vfu_msg *m);
+int vfs_write_multi(struct vio_vfio_user *t, struct vfu_msg *m);
+int vfs_device_reset(struct vio_vfio_user *t, struct vfu_msg *m);
+
+#endif
