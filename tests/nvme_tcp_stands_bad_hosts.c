@@ -192,6 +192,27 @@ static void hanging_up_ends_all(void **state)
 	target_stop(&t);
 }
 
+/* A target that is stopped waits for no host's data, and for none that has to find a buffer. */
+static void stopping_waits_for_no_data(void **state)
+{
+	struct nvme_cmd w = host_rw(nvme_cmd_write, 1, 0, 262144);
+	struct target t;
+	struct host admin, h;
+	union nvme_tcp_pdu p;
+
+	(void)state;
+	impatient_target(&t, 3600000, 1 << 20);
+	target_add(&t, "ram:1M");
+	host_io(&h, &t, host_admin(&admin, &t, 0), 1, 0, 0);
+	for (unsigned i = 0; i < 100; i++)
+		host_send(&h, &w, NULL, 262144);
+	assert_int_equal(host_next(&h, &p, NULL), NVME_TCP_R2T);
+	host_write(&h, (char[]){ NVME_TCP_CMD, 0, 72, 0, 72 }, 5);
+	target_stop(&t);
+	expect_gone(&h);
+	expect_gone(&admin);
+}
+
 static void a_silent_controller_ends_with_its_queues(void **state)
 {
 	struct host_who who = { .cntlid = UINT16_MAX, .sqsize = 31, .kato = 200 };
@@ -291,6 +312,7 @@ int main(void)
 		cmocka_unit_test(silence_ends_a_connection),
 		cmocka_unit_test(a_host_that_does_not_read_goes),
 		cmocka_unit_test(hanging_up_ends_all),
+		cmocka_unit_test(stopping_waits_for_no_data),
 		cmocka_unit_test(a_silent_controller_ends_with_its_queues),
 		cmocka_unit_test(queues_end_with_their_admin_queue),
 		cmocka_unit_test(idle_connections_cost_little),

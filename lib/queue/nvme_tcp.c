@@ -71,6 +71,44 @@ static void ntq_give(struct nvme_queue *queue, struct nvme_req *r)
 	ntq_activate(q);
 }
 
+/* Takes q's commands off the group's list of those that wait for buffers. */
+static void ntq_unwait(struct ntq *q)
+{
+	struct ntq_group *g = q->group;
+	struct nvme_reqs keep = { 0 };
+	struct nvme_req *r;
+
+	while ((r = nvme_reqs_pop(&g->waiting)))
+		if (r->q != &q->queue)
+			nvme_reqs_push(&keep, r);
+	g->waiting = keep;
+	q->over = (struct nvme_reqs){ 0 };
+}
+
+void ntq_drain(struct ntq *q)
+{
+	q->ending = true;
+	q->slot = NULL;
+	ntq_unwait(q);
+	for (unsigned i = 0; i < q->fresh; i++) {
+		struct ntq_slot *s = &q->slots[i];
+
+		if (s->state == NTQ_SLOT_WAITS || (s->state == NTQ_SLOT_DATA && !s->queued))
+			ntq_slot_free(q, s);
+	}
+	ntq_activate(q);
+}
+
+static void ntq_end(struct nvme_queue *queue, bool now)
+{
+	struct ntq *q = ntq_of(queue);
+
+	if (q->phase == NTQ_LIVE && !now)
+		ntq_drain(q);
+	q->hangup |= now;
+	ntq_activate(q);
+}
+
 static int ntq_accept(struct nvme_queue *queue, unsigned entries, bool sqflow)
 {
 	struct ntq *q = ntq_of(queue);
@@ -83,15 +121,6 @@ static int ntq_accept(struct nvme_queue *queue, unsigned entries, bool sqflow)
 	q->sqhd = (uint16_t)(1 % entries); /* Connect was the first */
 	q->connected = true;
 	return 0;
-}
-
-static void ntq_end(struct nvme_queue *queue, bool now)
-{
-	struct ntq *q = ntq_of(queue);
-
-	q->ending = true;
-	q->hangup |= now;
-	ntq_activate(q);
 }
 
 int ntq_open(struct ntq *q, struct ntq_group *g, int fd)
@@ -124,13 +153,8 @@ void ntq_close(struct ntq *q)
 static void ntq_unlist(struct ntq *q)
 {
 	struct ntq_group *g = q->group;
-	struct nvme_reqs keep = { 0 };
-	struct nvme_req *r;
 
-	while ((r = nvme_reqs_pop(&g->waiting)))
-		if (r->q != &q->queue)
-			nvme_reqs_push(&keep, r);
-	g->waiting = keep;
+	ntq_unwait(q);
 	for (struct ntq **at = &g->starved; *at; at = &(*at)->next_starved)
 		if (*at == q) {
 			*at = q->next_starved;
@@ -142,7 +166,7 @@ static void ntq_unlist(struct ntq *q)
 /* Every slot that is ours, whatever it waits for; those that are taken come back by themselves. */
 static void ntq_forget(struct ntq *q)
 {
-	q->ready = q->over = (struct nvme_reqs){ 0 };
+	q->ready = (struct nvme_reqs){ 0 };
 	for (unsigned i = 0; i <= q->fresh; i++) {
 		struct ntq_slot *s = i < q->fresh ? &q->slots[i] : &q->first;
 

@@ -147,6 +147,9 @@ unsigned ntq_send(struct ntq *q);
 /* Commands that wait for buffers get what came back; their connections become active. */
 void ntq_group_serve_waiting(struct ntq_group *g);
 
+/* No more is read: it ends when what is whole has been answered. Commands whose data is still to come, or
+ * that wait for a buffer, are forgotten. */
+void ntq_drain(struct ntq *q);
 /* The socket is closed and what can be forgotten is. Commands that are taken come back by give. */
 void ntq_hang_up(struct ntq *q);
 /* It is closed, and no command is out. */

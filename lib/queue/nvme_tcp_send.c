@@ -188,7 +188,7 @@ static void tx_left(struct ntq *q, size_t bytes)
 		q->out_done -= tx_size(q, s);
 		q->out_head = s->out;
 		s->queued = false;
-		if (s->state == NTQ_SLOT_ANSWERED)
+		if (s->state == NTQ_SLOT_ANSWERED || q->ending) /* then nobody reads what an R2T asks for */
 			ntq_slot_free(q, s);
 	}
 }

@@ -204,8 +204,7 @@ void ntt_conn_drain(struct ntt_conn *c)
 {
 	if (c->closed)
 		return;
-	c->q.ending = true;
 	c->q.hangup |= !c->q.connected || c->q.phase == NTQ_TERM;
+	ntq_drain(&c->q);
 	nv_qp_drain(&c->qp);
-	ntq_activate(&c->q);
 }
