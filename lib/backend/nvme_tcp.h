@@ -150,6 +150,7 @@ struct host_lane {
 	uint32_t max_part, capsule;
 	uint16_t depth, nfree, *free; /* slots: a stack, so that the warm ones are reused */
 	struct vio_reqs waiting;      /* not yet wholly sent */
+	unsigned nwaiting;
 	struct vio_reqs done;
 	uint16_t nagain; /* slots to be posted again, at the next tick */
 

@@ -27,7 +27,7 @@ unsigned vio__host_room(struct vio_lane *l)
 
 	if (VIO_UNLIKELY(v->failing))
 		return v->depth; /* to be told so */
-	return v->waiting.head ? 0 : v->nfree;
+	return v->nfree > v->nwaiting ? v->nfree - v->nwaiting : 0;
 }
 
 /* Requests that need no target, or can't have one. */
@@ -168,8 +168,10 @@ void vio__host_more(struct host_lane *v)
 
 	while (v->nfree && (r = v->waiting.head)) {
 		io_part(v, r);
-		if (io_cut(v, r)->pos == io_total(r))
-			vio_reqs_pop(&v->waiting);
+		if (io_cut(v, r)->pos < io_total(r))
+			continue;
+		vio_reqs_pop(&v->waiting);
+		v->nwaiting--;
 	}
 }
 
@@ -184,6 +186,7 @@ void vio__host_submit(struct vio_lane *l, struct vio_req **r, unsigned n)
 			continue;
 		*io_cut(v, r[i]) = (struct host_cut){ .at = { .iov = r[i]->iov } };
 		vio_reqs_push(&v->waiting, r[i]);
+		v->nwaiting++;
 	}
 	if (VIO_LIKELY(v->joined)) {
 		vio__host_more(v);
@@ -233,9 +236,9 @@ static bool io_worth_a_retry(const struct host_slot *s, uint16_t status)
 		return false;
 	if (type == NVME_SCT_PATH)
 		return true;
-	return type == NVME_SCT_GENERIC &&
-	       (code == NVME_SC_DATA_XFER_ERROR || code == NVME_SC_ABORT_REQ || code == NVME_SC_ABORT_QUEUE ||
-		code == NVME_SC_CMD_INTERRUPTED || code == NVME_SC_NS_NOT_READY);
+	return type == NVME_SCT_GENERIC && (code == NVME_SC_DATA_XFER_ERROR || code == NVME_SC_ABORT_REQ ||
+					    code == NVME_SC_ABORT_QUEUE || code == NVME_SC_CMD_INTERRUPTED ||
+					    code == NVME_SC_TRAN_TPORT_ERROR || code == NVME_SC_NS_NOT_READY);
 }
 
 static int io_errno(uint16_t status)
@@ -312,5 +315,6 @@ void vio__host_fail_all(struct host_lane *v)
 			io_part_done(v, &v->link.slot[i], -EIO);
 	while ((r = vio_reqs_pop(&v->waiting)))
 		io_finish(v, r, -EIO);
+	v->nwaiting = 0;
 	vio_lane_wake(v->lane);
 }
