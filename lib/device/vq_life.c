@@ -65,8 +65,9 @@ static void vq_say_place(struct dev_vq *q)
 	vio_queue_flush(q->v.queue); /* that one may have given what the guest has not heard of */
 	vio_queue_save(q->v.queue, &is);
 	if (memcmp(&is, was, sizeof(is)))
-		vio_poller_log(q->v.poller, VIO_LOG_INFO, "%s queue %u goes on at %u, where its ring stands, and not at %u",
-			       q->v.dev->type->name, q->v.index, is.used_idx, was->avail_idx);
+		vio_poller_log(q->v.poller, VIO_LOG_INFO,
+			       "%s queue %u goes on at %u, where its ring stands: its front end did not know",
+			       q->v.dev->type->name, q->v.index, is.used_idx);
 }
 
 static int vq_open_queue(struct dev_vq *q)
