@@ -12,8 +12,7 @@ dpdk_harness() {
 # What testpmd is told, until enough packets have passed. The second round receives what the first left in the rings.
 dpdk_commands() {
 	local tries=0
-	echo "set fwd flowgen"
-	echo start
+	printf '%s\n' "${dpdk_traffic[@]}"
 	until [ "$(switch_sum delivered)" -ge "$dpdk_packets" ] || [ $((tries += 1)) -gt 100 ]; do
 		sleep 0.1
 	done
@@ -26,16 +25,21 @@ dpdk_commands() {
 	echo quit
 }
 dpdk_packets=20000
+dpdk_traffic=("set fwd flowgen" start)
 
 dpdk_run() { # OPTIONS
+	dpdk_commands | dpdk_testpmd 30 "$1" >"$work/testpmd.log" 2>&1
+}
+
+dpdk_testpmd() { # SECONDS OPTIONS: does what standard input tells it
 	local ports=() name cpus
 	for name in a b; do
-		ports+=(--vdev "net_virtio_user$((${#ports[@]} / 2)),path=$work/$name,mac=52:54:00:00:00:0$name,$1")
+		ports+=(--vdev "net_virtio_user$((${#ports[@]} / 2)),path=$work/$name,mac=52:54:00:00:00:0$name,$2")
 	done
 	cpus=$(taskset -cp $$ | sed 's/.*: //')
-	dpdk_commands | timeout 30 dpdk-testpmd --no-huge -m 256 --no-pci --no-telemetry --file-prefix "vio$$" \
+	timeout "$1" stdbuf -oL dpdk-testpmd --no-huge -m 256 --no-pci --no-telemetry --file-prefix "vio$$" \
 		--log-level=pmd.net.virtio.init:info --lcores "0@($cpus),1@($cpus)" --force-max-simd-bitwidth=512 "${ports[@]}" \
-		-- -i --total-num-mbufs=8192 --nb-cores=1 --no-flush-rx >"$work/testpmd.log" 2>&1
+		-- -i --total-num-mbufs=8192 --nb-cores=1 --no-flush-rx
 }
 
 # Sums testpmd's counter of both ports, from its last table.
