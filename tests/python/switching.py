@@ -78,10 +78,10 @@ class Ring:
     def buffer(self, i):
         return self.at + 0x8000 + i * BUFFER
 
-    def start(self):
+    def start(self, base):
         say = self.guest.say
         say(SET_NUM, struct.pack("<II", self.index, SIZE))
-        say(SET_BASE, struct.pack("<II", self.index, 0))
+        say(SET_BASE, struct.pack("<II", self.index, base))
         say(SET_ADDR, struct.pack("<IIQQQQ", self.index, 0, self.at, self.at + 0x2000, self.at + 0x1000, 0))
         say(SET_CALL, struct.pack("<Q", self.index), [self.call])
         say(SET_KICK, struct.pack("<Q", self.index), [self.kick])
@@ -114,21 +114,25 @@ class Guest:
 
     def __init__(self, path, mac, connection=None, seals=0):
         self.mac = bytes.fromhex(mac.replace(":", ""))
-        self.socket = connection or socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(60)
-        if not connection:
-            self.socket.connect(path)
         self.fd = os.memfd_create("guest", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.fd, 2 * QUEUE)
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)
         self.memory = mmap.mmap(self.fd, 2 * QUEUE)
+        self.rx, self.tx = Ring(self, 0, True), Ring(self, 1, False)
+        self.come(path, connection)
+
+    def come(self, path, connection=None, base=lambda ring: 0):
+        """Connects, with its memory and its rings as they are; base says of a ring where it stands."""
+        self.socket = connection or socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(60)
+        if not connection:
+            self.socket.connect(path)
         self.offered = self.ask(GET_FEATURES)
         self.say(SET_OWNER)
         self.say(SET_FEATURES, struct.pack("<Q", VERSION_1))
         self.say(SET_MEM_TABLE, struct.pack("<IIQQQQ", 1, 0, 0, 2 * QUEUE, 0, 0), [self.fd])
-        self.rx, self.tx = Ring(self, 0, True), Ring(self, 1, False)
-        self.rx.start()
-        self.tx.start()
+        self.rx.start(base(self.rx))
+        self.tx.start(base(self.tx))
         self.ask(GET_FEATURES)  # all that was said before has been dealt with
 
     def say(self, request, payload=b"", fds=()):
@@ -140,12 +144,15 @@ class Guest:
         check(len(reply) == 20, f"an answer to message {request}")
         return struct.unpack("<12xQ", reply)[0]
 
-    def send(self, frame):
+    def post(self, frame):
         slot = self.tx.avail % SIZE
         at = self.tx.buffer(slot)
         self.memory[at:at + HEADER + len(frame)] = bytes(HEADER) + frame
         self.memory[self.tx.at + 16 * slot + 8:self.tx.at + 16 * slot + 12] = struct.pack("<I", HEADER + len(frame))
         self.tx.post(slot)
+
+    def send(self, frame):
+        self.post(frame)
         check(self.tx.take(30), "a packet that was sent is given back")
 
     def frame(self, to, text, vlan=None):
