@@ -28,8 +28,12 @@ static uint16_t ctrl_new_id(struct vio_nvme *s)
 
 void nv_ctrl_reset(struct nv_ctrl *c)
 {
-	c->f = (struct nv_features){ .temp_over = 0x157, .queues = (uint16_t)c->s->max_queues };
-	VIO_STORE(&c->f.write_cache, true);
+	struct nv_features *f = &c->f;
+
+	f->arbitration = f->power = f->temp_under = f->recovery = f->atomicity = f->events = 0;
+	f->temp_over = 0x157;
+	VIO_STORE(&f->write_cache, true);
+	VIO_STORE(&f->queues, (uint16_t)c->s->max_queues);
 }
 
 struct nv_ctrl *nv_ctrl_new(struct vio_nvme *s)

@@ -98,7 +98,7 @@ static uint16_t connect_io(struct nv_qp *qp, struct nvme_req *r, const struct nv
 		return CONNECT_BAD_DATA(r, hostnqn);
 	if (memcmp(d->hostid, ctrl->hostid, sizeof(ctrl->hostid)))
 		return CONNECT_BAD_DATA(r, hostid);
-	if (c->qid > ctrl->f.queues)
+	if (c->qid > VIO_LOAD(&ctrl->f.queues))
 		return CONNECT_BAD_CMD(r, qid);
 	if (!(VIO_LOAD(&ctrl->csts) & NV_CSTS_RDY) || connect_has_queue(ctrl, c->qid))
 		return NV_NO(NVME_SC_CMD_SEQ_ERROR);

@@ -59,7 +59,7 @@ static uint16_t feat_set_queues(struct nv_ctrl *c, struct nvme_req *r)
 
 	if (sqs > 65535 || cqs > 65535)
 		return NV_NO(NVME_SC_INVALID_FIELD);
-	c->f.queues = (uint16_t)VIO_MIN(VIO_MIN(sqs, cqs), c->s->max_queues);
+	VIO_STORE(&c->f.queues, (uint16_t)VIO_MIN(VIO_MIN(sqs, cqs), c->s->max_queues));
 	r->result = feat_queues(&c->f);
 	return 0;
 }

@@ -117,7 +117,7 @@ struct nv_error {
 struct nv_features {
 	uint32_t arbitration, power, temp_over, temp_under, recovery, atomicity, events;
 	bool write_cache; /* atomic */
-	uint16_t queues;  /* granted, I/O */
+	uint16_t queues;  /* granted, I/O; atomic */
 };
 
 struct nv_ctrl {

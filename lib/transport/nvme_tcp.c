@@ -44,14 +44,15 @@ static unsigned tcp_connections(const struct vio_nvme_tcp *t)
 
 static void tcp_came(struct vio_nvme_tcp *t, int fd)
 {
+	bool full = tcp_connections(t) >= t->opts.max_connections;
+
 	ntt_count(&t->accepted);
-	if (tcp_connections(t) >= t->opts.max_connections || !ntt_conn_send(&t->workers[t->next], fd)) {
-		if (tcp_connections(t) >= t->opts.max_connections)
-			close(fd);
+	if (full)
+		close(fd);
+	if (full || !ntt_conn_send(&t->workers[t->next], fd))
 		ntt_count(&t->refused);
-		return;
-	}
-	t->next = (t->next + 1) % t->nworkers;
+	else
+		t->next = (t->next + 1) % t->nworkers;
 }
 
 static void tcp_ready(struct vio_watch *w, uint32_t events)
