@@ -66,7 +66,6 @@ struct vio_vfio_user {
 	const struct vfs_row *row; /* of the message being dealt with; NULL: none fits */
 	int err;		   /* what became of it */
 	bool reset;		   /* it asks for one */
-	struct vfu_box box;	   /* it, and then its reply */
 
 	/* What the client has told. */
 	bool agreed; /* on a version */
@@ -74,6 +73,9 @@ struct vio_vfio_user {
 	struct vfs_map *maps;
 	unsigned nmaps;
 	struct vio_mem *mem; /* never NULL with a client */
+
+	struct vfu_box
+		box; /* the message being dealt with, and then its reply; the last, as it has no fixed size */
 };
 
 /* One row of the message table. */

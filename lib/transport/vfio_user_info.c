@@ -60,17 +60,21 @@ uint64_t vfs_region_size(const struct vio_vfio_user *t, uint32_t region)
 	return region == VFIO_PCI_CONFIG_REGION_INDEX ? PCI_CONFIG_SIZE : 0;
 }
 
+/* A vfio_region_info_cap_sparse_mmap with its one area. */
 struct info_sparse {
-	struct vfio_region_info_cap_sparse_mmap cap;
+	struct vfio_info_cap_header header;
+	uint32_t nr_areas, reserved;
 	struct vfio_region_sparse_mmap_area area;
 };
+_Static_assert(offsetof(struct info_sparse, area) == sizeof(struct vfio_region_info_cap_sparse_mmap),
+	       "areas follow");
 
 /* The range of a BAR that can be mapped, with a descriptor to map it by. */
 static int info_map(const struct pci_bar *bar, struct vfu_msg *m, uint32_t argsz)
 {
 	struct vfio_region_info *r = &m->p.region;
-	struct info_sparse s = { .cap.header = { .id = VFIO_REGION_INFO_CAP_SPARSE_MMAP, .version = 1 },
-				 .cap.nr_areas = 1,
+	struct info_sparse s = { .header = { .id = VFIO_REGION_INFO_CAP_SPARSE_MMAP, .version = 1 },
+				 .nr_areas = 1,
 				 .area = { bar->map_at, bar->map_size } };
 	int fd = fcntl(bar->fd, F_DUPFD_CLOEXEC, 0);
 

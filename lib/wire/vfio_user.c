@@ -6,7 +6,8 @@
 #include <unistd.h>
 
 _Static_assert(sizeof(struct vfu_header) == 16, "a header is 16 bytes on the wire");
-_Static_assert(offsetof(struct vfu_msg, p) == sizeof(struct vfu_header), "the payload follows the header");
+_Static_assert(offsetof(struct vfu_msg, p) == offsetof(struct vfu_msg, h) + sizeof(struct vfu_header),
+	       "the payload follows the header");
 _Static_assert(sizeof(struct vfu_dma_map) == 32 && sizeof(struct vfu_dma_unmap) == 24, "as on the wire");
 _Static_assert(sizeof(struct vfu_region_rw) == 16 && sizeof(struct vfu_write_one) == 24, "as on the wire");
 _Static_assert(sizeof(struct vfio_region_info) == 32 && sizeof(struct vfio_irq_info) == 16 &&
@@ -37,7 +38,7 @@ static int recv_some(struct vfu_box *box, int socket)
 	struct vfu_msg *m = &box->msg;
 	struct wire_fds fds = { .n = m->nfds, .max = VFU_MAX_FDS, .fd = m->fds };
 	size_t end = box->done < sizeof(m->h) ? sizeof(m->h) : m->h.size;
-	ssize_t got = wire_recv(socket, (char *)m + box->done, end - box->done, &fds);
+	ssize_t got = wire_recv(socket, (char *)&m->h + box->done, end - box->done, &fds);
 
 	m->nfds = fds.n;
 	if (got <= 0)
@@ -66,7 +67,7 @@ int vfu_send(struct vfu_box *box, int socket)
 	struct vfu_msg *m = &box->msg;
 
 	while (box->done < m->h.size) {
-		struct iovec rest = { (char *)m + box->done, m->h.size - box->done };
+		struct iovec rest = { (char *)&m->h + box->done, m->h.size - box->done };
 		ssize_t put = wire_send(socket, &rest, 1, m->fds, box->done ? 0 : m->nfds);
 
 		if (put <= 0)

@@ -115,10 +115,10 @@ union vfu_payload {
 
 /* One message with its descriptors, which belong to whoever holds the message. */
 struct vfu_msg {
-	struct vfu_header h;
-	union vfu_payload p;
 	unsigned nfds;
 	int fds[VFU_MAX_FDS];
+	_Alignas(8) struct vfu_header h;
+	union vfu_payload p; /* the last, since some of it has no fixed size */
 };
 
 /* A message on its way in or out, in however many pieces. Zero `done` and msg.nfds before it begins. */
