@@ -160,7 +160,7 @@ static inline void client_send(struct client *c, unsigned command, uint32_t flag
 	m.h.size = (uint32_t)sizeof(m.h) + size;
 	if (size)
 		memcpy(m.p.bytes, payload, size);
-	client_push(c, &m, m.h.size, fds, nfds);
+	client_push(c, &m.h, m.h.size, fds, nfds);
 }
 
 /* The next message from the server: 1, or what ended the connection. */
@@ -204,12 +204,10 @@ static inline void client_expect_closed(struct client *c)
 
 static inline void client_greet(struct client *c)
 {
-	struct {
-		struct vfu_version v;
-		char json[sizeof(CLIENT_JSON)];
-	} hello = { .json = CLIENT_JSON };
+	char hello[sizeof(struct vfu_version) + sizeof(CLIENT_JSON)] = { 0 }; /* version 0.0 */
 
-	assert_int_equal(client_ask(c, VFU_VERSION, &hello, sizeof(hello), NULL, 0, NULL), 0);
+	memcpy(hello + sizeof(struct vfu_version), CLIENT_JSON, sizeof(CLIENT_JSON));
+	assert_int_equal(client_ask(c, VFU_VERSION, hello, sizeof(hello), NULL, 0, NULL), 0);
 }
 
 static inline int client_map_as(struct client *c, uint64_t addr, uint64_t size, uint64_t offset,
@@ -260,15 +258,14 @@ static inline uint64_t client_get(struct client *c, uint32_t region, uint64_t at
 
 static inline int client_write(struct client *c, uint32_t region, uint64_t at, const void *from, uint32_t len)
 {
-	struct {
-		struct vfu_region_rw rw;
-		uint8_t data[VFU_MAX_DATA];
-	} w = { .rw = { at, region, len } };
+	const struct vfu_region_rw rw = { at, region, len };
+	uint8_t w[sizeof(rw) + VFU_MAX_DATA];
 
-	if (len <= sizeof(w.data))
-		memcpy(w.data, from, len);
-	return client_ask(c, VFU_REGION_WRITE, &w, (uint32_t)sizeof(w.rw) + VIO_MIN(len, VFU_MAX_DATA), NULL,
-			  0, NULL);
+	memcpy(w, &rw, sizeof(rw));
+	if (len <= VFU_MAX_DATA)
+		memcpy(w + sizeof(rw), from, len);
+	return client_ask(c, VFU_REGION_WRITE, w, (uint32_t)sizeof(rw) + VIO_MIN(len, VFU_MAX_DATA), NULL, 0,
+			  NULL);
 }
 
 static inline void client_put(struct client *c, uint32_t region, uint64_t at, uint64_t v, uint32_t len)

@@ -260,10 +260,7 @@ static void accesses_come_in_pieces_that_are_aligned(void **state)
 
 static void a_write_says_how_much_it_brings(void **state)
 {
-	struct {
-		struct vfu_region_rw rw;
-		uint8_t data[8];
-	} w = { .rw = { 0, 0, 4 } };
+	const struct vfu_write_one w = { .count = 4 }; /* a vfu_region_rw with its data */
 	struct both b;
 
 	(void)state;
