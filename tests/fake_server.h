@@ -46,7 +46,7 @@ struct fake {
 		struct virtio_blk_config config;
 		struct virtio_net_config net_config;
 	};
-	bool net; /* chains have no header and status to tell from data */
+	bool net;	       /* chains have no header and status to tell from data */
 	enum fake_fault fault; /* what happens at the message `at` */
 	uint32_t at;
 
@@ -69,7 +69,14 @@ struct fake {
 	uint64_t mtu;	       /* as NET_SET_MTU said it */
 	uint64_t acked;	       /* as SET_FEATURES said it */
 	uint32_t enabled[4];   /* as SET_VRING_ENABLE said it */
+	uint32_t handled;      /* messages: what they changed is there for who reads this first */
 };
+
+/* Does this happen at m? The test may change it at any time. */
+static inline bool fake_fails(const struct fake *f, const struct vu_msg *m, enum fake_fault fault)
+{
+	return m->h.request == VIO_LOAD(&f->at) && VIO_LOAD(&f->fault) == fault;
+}
 
 static inline void fake_reply(struct fake *f, struct vu_msg *m, uint32_t size)
 {
@@ -78,11 +85,11 @@ static inline void fake_reply(struct fake *f, struct vu_msg *m, uint32_t size)
 	r.h.flags = VU_VERSION | VU_FLAG_REPLY;
 	r.h.size = size;
 	r.nfds = 0;
-	if (m->h.request == f->at && f->fault == FAKE_OTHER)
+	if (fake_fails(f, m, FAKE_OTHER))
 		r.h.request++;
-	if (m->h.request == f->at && f->fault == FAKE_SHORT)
+	if (fake_fails(f, m, FAKE_SHORT))
 		r.h.size = size / 2;
-	if (m->h.request == f->at && f->fault == FAKE_FDS) {
+	if (fake_fails(f, m, FAKE_FDS)) {
 		r.nfds = 1;
 		r.fds[0] = f->listener;
 	}
@@ -243,17 +250,15 @@ static inline void fake_order(struct fake *f, struct vu_msg *m)
 /* One message; false ends the connection. */
 static inline bool fake_message(struct fake *f, struct vu_msg *m)
 {
-	bool here = m->h.request == f->at;
-
-	if (here && f->fault == FAKE_HANGUP)
+	if (fake_fails(f, m, FAKE_HANGUP))
 		return false;
-	if (here && f->fault == FAKE_SILENT)
+	if (fake_fails(f, m, FAKE_SILENT))
 		return true;
 	if (fake_question(f, m))
 		return true;
 	fake_order(f, m);
 	if (m->h.flags & VU_FLAG_NEED_REPLY)
-		fake_u64(f, m, here && f->fault == FAKE_REFUSE);
+		fake_u64(f, m, fake_fails(f, m, FAKE_REFUSE));
 	return true;
 }
 
@@ -271,6 +276,7 @@ static inline void *fake_main(void *arg)
 			struct vu_msg m = box.msg;
 			bool on = fake_message(f, &m);
 
+			VIO_STORE_RELEASE(&f->handled, f->handled + 1);
 			vu_close_fds(&m);
 			memset(&box, 0, sizeof(box));
 			if (!on)
@@ -309,7 +315,8 @@ static inline void fake_init_net(struct fake *f)
 		      VIO_BIT(VIRTIO_RING_F_INDIRECT_DESC) | VIO_BIT(VU_F_PROTOCOL_FEATURES) |
 		      VIO_BIT(VIRTIO_NET_F_MRG_RXBUF) | VIO_BIT(VIRTIO_NET_F_CSUM) |
 		      VIO_BIT(VIRTIO_NET_F_GUEST_CSUM) | VIO_BIT(VIRTIO_NET_F_HOST_TSO4) |
-		      VIO_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIO_BIT(VIRTIO_NET_F_MTU) | VIO_BIT(VIRTIO_NET_F_MAC);
+		      VIO_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIO_BIT(VIRTIO_NET_F_MTU) |
+		      VIO_BIT(VIRTIO_NET_F_MAC);
 	f->protocol |= VIO_BIT(VU_PROTOCOL_F_NET_MTU);
 	memset(&f->net_config, 0, sizeof(f->net_config));
 	memcpy(f->net_config.mac, "\x52\x54\0\0\0\x07", 6);
@@ -465,6 +472,7 @@ static inline bool fake_take_packed(struct fake *f, unsigned q, struct fake_req 
 static inline bool fake_take(struct fake *f, unsigned q, struct fake_req *r)
 {
 	memset(r, 0, sizeof(*r));
+	(void)VIO_LOAD_ACQUIRE(&f->handled);
 	return f->packed ? fake_take_packed(f, q, r) : fake_take_split(f, q, r);
 }
 

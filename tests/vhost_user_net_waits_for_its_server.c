@@ -98,8 +98,8 @@ static void refused_at(enum fake_fault fault, uint32_t at, int err)
 	unsigned before;
 
 	fake_init_net(&fake);
-	fake.fault = fault;
-	fake.at = at;
+	VIO_STORE(&fake.fault, fault);
+	VIO_STORE(&fake.at, at);
 	fake_start(&fake);
 	before = open_fds();
 	snprintf(stack, sizeof(stack), "vhost_user_net:%s,mtu=1400,timeout=%d", fake.path,
@@ -143,12 +143,12 @@ static void goes_wrong_while_rings_start(void **state)
 	for (unsigned i = 0; i < VIO_ARRAY_SIZE(at); i++) {
 		assert_int_equal(vio_backend_parse(&port, NULL, stack), 0);
 		assert_int_equal(vio_poller_new(&poller, NULL), 0);
-		fake.at = at[i];
-		fake.fault = i & 1 ? FAKE_REFUSE : FAKE_HANGUP;
+		VIO_STORE(&fake.at, at[i]);
+		VIO_STORE(&fake.fault, i & 1 ? FAKE_REFUSE : FAKE_HANGUP);
 		rx = way_open(port, poller, 0, true, EACH);
 		while (!link_down())
 			assert_true(vio_poller_wait(poller, 20000) >= 0);
-		fake.fault = FAKE_GOOD;
+		VIO_STORE(&fake.fault, FAKE_GOOD);
 		way_close(&rx);
 		vio_backend_free(port);
 		vio_poller_free(poller);

@@ -248,8 +248,8 @@ static void refused_at(enum fake_fault fault, uint32_t at, int err)
 	unsigned before;
 
 	fake_init(&fake);
-	fake.fault = fault;
-	fake.at = at;
+	VIO_STORE(&fake.fault, fault);
+	VIO_STORE(&fake.at, at);
 	fake_start(&fake);
 	before = open_fds();
 	/* Only silence is to run into it, not a slow machine. */
@@ -331,15 +331,15 @@ static void fails_while_a_ring_starts(void **state)
 	snprintf(stack, sizeof(stack), "vhost_user:%s", fake.path);
 	client_ok(vio_poller_new(&p, NULL));
 	client_ok(vio_backend_parse(&b, NULL, stack));
-	fake.fault = FAKE_REFUSE;
+	VIO_STORE(&fake.fault, FAKE_REFUSE);
 	before = open_fds();
 	for (unsigned i = 0; i < VIO_ARRAY_SIZE(steps); i++) {
-		fake.at = steps[i];
+		VIO_STORE(&fake.at, steps[i]);
 		assert_int_equal(vio_lane_new(&l, b, p, NULL), -EPROTO);
 		assert_null(l);
 	}
 	assert_true(open_fds() <= before + 3); /* the fake's own copies of the last three eventfds */
-	fake.fault = FAKE_GOOD;
+	VIO_STORE(&fake.fault, FAKE_GOOD);
 	client_ok(vio_lane_new(&l, b, p, NULL));
 	vio_lane_free(l);
 	vio_backend_free(b);
