@@ -70,6 +70,7 @@ static void start(void)
 
 	check(!vio_poller_new(&z.p, &o));
 	stub_new(&z.stub);
+	z.stub.pci.poller = z.p;
 	ops = *z.stub.pci.ops;
 	ops.write = fuzz_write;
 	z.stub.pci.ops = &ops;

@@ -10,12 +10,14 @@
 #include <virtio-offload/mem.h>
 #include <virtio-offload/net.h>
 #include <virtio-offload/nvme.h>
+#include <virtio-offload/nvme_pci.h>
 #include <virtio-offload/nvme_tcp.h>
 #include <virtio-offload/poll.h>
 #include <virtio-offload/queue.h>
 #include <virtio-offload/req.h>
 #include <virtio-offload/switch.h>
 #include <virtio-offload/throttle.h>
+#include <virtio-offload/vfio_user.h>
 #include <virtio-offload/vhost_user.h>
 
 #endif

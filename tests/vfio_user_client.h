@@ -94,6 +94,7 @@ static inline void client_attach(struct client *c, struct vio_pci *f, struct vio
 	o->fd = s[1];
 	o->connected = client_connected;
 	o->ctx = c;
+	f->poller = c->p;
 	if (vio_vfio_user_new(&c->t, c->p, f, o))
 		fail_msg("%s", vio_errmsg());
 }

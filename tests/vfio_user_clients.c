@@ -16,6 +16,7 @@ static void listen_at(struct client *c, struct pci_stub *s, unsigned timeout_ms)
 
 	client_new(c);
 	stub_new(s);
+	s->pci.poller = c->p;
 	if (vio_vfio_user_new(&c->t, c->p, &s->pci, &o))
 		fail_msg("%s", vio_errmsg());
 }

@@ -45,7 +45,7 @@ static uint16_t admin_keep_alive(struct nv_qp *qp)
 
 uint16_t nv_admin(struct nv_qp *qp, struct nvme_req *r)
 {
-	if (!(qp->ctrl->csts & NV_CSTS_RDY))
+	if (!(VIO_LOAD(&qp->ctrl->csts) & NV_CSTS_RDY))
 		return NV_NO(NVME_SC_CMD_SEQ_ERROR);
 	switch (r->cmd.opcode) {
 	case nvme_admin_identify:
@@ -63,6 +63,6 @@ uint16_t nv_admin(struct nv_qp *qp, struct nvme_req *r)
 	case nvme_admin_abort_cmd:
 		return qp->ctrl->discovery ? NV_NO(NVME_SC_INVALID_OPCODE) : admin_abort(qp, r);
 	default:
-		return NV_NO(NVME_SC_INVALID_OPCODE);
+		return qp->ctrl->more ? qp->ctrl->more(qp, r) : NV_NO(NVME_SC_INVALID_OPCODE);
 	}
 }

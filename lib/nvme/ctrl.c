@@ -32,8 +32,10 @@ void nv_ctrl_reset(struct nv_ctrl *c)
 
 	f->arbitration = f->power = f->temp_under = f->recovery = f->atomicity = f->events = 0;
 	f->temp_over = 0x157;
+	f->coalescing = 0;
+	memset(f->not_coalesced, 0, sizeof(f->not_coalesced));
 	VIO_STORE(&f->write_cache, true);
-	VIO_STORE(&f->queues, (uint16_t)c->s->max_queues);
+	VIO_STORE(&f->queues, c->max_queues);
 }
 
 struct nv_ctrl *nv_ctrl_new(struct vio_nvme *s)
@@ -47,10 +49,21 @@ struct nv_ctrl *nv_ctrl_new(struct vio_nvme *s)
 	}
 	c->s = s;
 	c->cntlid = id;
+	c->max_queues = (uint16_t)s->max_queues;
 	nv_ctrl_reset(c);
 	c->next = s->ctrls;
 	s->ctrls = c;
 	return c;
+}
+
+void nv_ctrl_join(struct nv_qp *qp, struct nv_ctrl *c, uint16_t qid)
+{
+	qp->ctrl = c;
+	qp->qid = qid;
+	qp->next = c->qps;
+	c->qps = qp;
+	if (!qid)
+		c->admin = qp;
 }
 
 void nv_ctrl_end_io(struct nv_ctrl *c)
@@ -66,7 +79,7 @@ void nv_ctrl_end(struct nv_ctrl *c)
 		nv_qp_kill(qp);
 }
 
-static void ctrl_free(struct nv_ctrl *c)
+void nv_ctrl_free(struct nv_ctrl *c)
 {
 	for (struct nv_ctrl **at = &c->s->ctrls; *at; at = &(*at)->next)
 		if (*at == c) {
@@ -87,12 +100,13 @@ void nv_ctrl_leave(struct nv_qp *qp)
 			break;
 		}
 	qp->ctrl = NULL;
-	if (c->admin == qp) { /* without it there is no controller */
+	if (c->admin == qp) {
 		c->admin = NULL;
-		nv_ctrl_end(c);
+		if (!c->pci) /* without it there is no controller */
+			nv_ctrl_end(c);
 	}
-	if (!c->qps)
-		ctrl_free(c);
+	if (!c->qps && !c->pci)
+		nv_ctrl_free(c);
 }
 
 void nv_ctrl_alive(struct nv_qp *admin)

@@ -40,15 +40,7 @@ static uint16_t connect_check(struct nvme_req *r, const struct nvme_connect_cmd 
 	return 0;
 }
 
-/* All of these are called under the lock. */
-static void connect_join(struct nv_qp *qp, struct nv_ctrl *c, uint16_t qid)
-{
-	qp->ctrl = c;
-	qp->qid = qid;
-	qp->next = c->qps;
-	c->qps = qp;
-}
-
+/* Under the lock, as connect_io. */
 static uint16_t connect_admin(struct nv_qp *qp, struct nvme_req *r, const struct nvme_connect_cmd *c,
 			      const struct nvmf_connect_data *d)
 {
@@ -67,10 +59,9 @@ static uint16_t connect_admin(struct nv_qp *qp, struct nvme_req *r, const struct
 		return NVME_STATUS(NVME_SCT_CMD_SPECIFIC << NVME_SCT_SHIFT | NVME_SC_CONNECT_CTRL_BUSY);
 	ctrl->discovery = discovery;
 	ctrl->kato = c->kato;
-	ctrl->admin = qp;
 	memcpy(ctrl->hostnqn, d->hostnqn, sizeof(ctrl->hostnqn));
 	memcpy(ctrl->hostid, d->hostid, sizeof(ctrl->hostid));
-	connect_join(qp, ctrl, 0);
+	nv_ctrl_join(qp, ctrl, 0);
 	return 0;
 }
 
@@ -102,7 +93,7 @@ static uint16_t connect_io(struct nv_qp *qp, struct nvme_req *r, const struct nv
 		return CONNECT_BAD_CMD(r, qid);
 	if (!(VIO_LOAD(&ctrl->csts) & NV_CSTS_RDY) || connect_has_queue(ctrl, c->qid))
 		return NV_NO(NVME_SC_CMD_SEQ_ERROR);
-	connect_join(qp, ctrl, c->qid);
+	nv_ctrl_join(qp, ctrl, c->qid);
 	return 0;
 }
 
@@ -172,7 +163,7 @@ static uint16_t fab_get(struct nv_qp *qp, struct nvme_req *r)
 }
 
 /* CSS, MPS, AMS, and the sizes of entries, when there are I/O queues for them. */
-static bool cc_fits(const struct nv_ctrl *c, uint32_t cc)
+bool nv_cc_fits(const struct nv_ctrl *c, uint32_t cc)
 {
 	if (cc & 0x3ff0)
 		return false;
@@ -199,7 +190,7 @@ static void cc_write(struct nv_qp *qp, uint32_t cc)
 
 	c->cc = cc;
 	if (cc & NV_CC_EN && !(was & NV_CC_EN))
-		csts = cc_fits(c, cc) ? NV_CSTS_RDY : NV_CSTS_CFS;
+		csts = nv_cc_fits(c, cc) ? NV_CSTS_RDY : NV_CSTS_CFS;
 	if (!(cc & NV_CC_EN) && was & NV_CC_EN)
 		csts = 0;
 	csts &= ~(NV_CSTS_SHUT | NV_CSTS_SHUT >> 1);
@@ -233,6 +224,8 @@ uint16_t nv_fabrics(struct nv_qp *qp, struct nvme_req *r)
 {
 	uint8_t type = r->cmd.nsid & 0xff; /* where fctype lies */
 
+	if (qp->ctrl && qp->ctrl->pci)
+		return NV_NO(NVME_SC_INVALID_OPCODE);
 	if (type == nvme_fabrics_type_connect)
 		return fab_connect(qp, r);
 	if (!qp->ctrl)

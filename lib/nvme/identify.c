@@ -63,11 +63,25 @@ static void id_ctrl_io(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
 	id->psd[0].mp = 2500; /* 25 W, as good a figure as any */
 }
 
+/* What queues in memory have, and what only a fabric has. */
+static void id_ctrl_pci(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
+{
+	id->vid = id->ssvid = c->vendor;
+	id->oacs |= 1u << 8; /* Doorbell Buffer Config */
+	id->sgls = 1;	     /* any alignment */
+	id->kas = 0;
+	id->maxcmd = 0;
+	id->ioccsz = id->iorcsz = 0;
+	id->ofcs = 0;
+}
+
 static uint16_t id_ctrl(const struct nv_qp *qp, struct nvme_req *r)
 {
 	id_ctrl_common(qp->ctrl, r->buf);
 	if (!qp->ctrl->discovery)
 		id_ctrl_io(qp->ctrl, r->buf);
+	if (qp->ctrl->pci)
+		id_ctrl_pci(qp->ctrl, r->buf);
 	return 0;
 }
 

@@ -118,6 +118,8 @@ struct nv_features {
 	uint32_t arbitration, power, temp_over, temp_under, recovery, atomicity, events;
 	bool write_cache; /* atomic */
 	uint16_t queues;  /* granted, I/O; atomic */
+	uint32_t coalescing;
+	uint8_t not_coalesced[64]; /* a bit for each vector */
 };
 
 struct nv_ctrl {
@@ -126,6 +128,11 @@ struct nv_ctrl {
 	struct nv_qp *qps;   /* the admin queue's too */
 	struct nv_qp *admin; /* NULL once it has gone */
 	bool discovery;
+	bool pci; /* a function's: it lives as long, and its queues are in memory */
+	/* Admin commands that only its transport has; NULL: none. */
+	uint16_t (*more)(struct nv_qp *qp, struct nvme_req *r);
+	uint16_t max_queues; /* for I/O */
+	uint16_t vendor;     /* PCI's, or 0 */
 	uint16_t cntlid;
 	uint32_t cc, csts; /* atomic */
 	uint32_t kato;	   /* ms; 0: never */
@@ -209,16 +216,19 @@ bool nv_io_finish(struct nv_lane *l, struct nvme_req *r, int res);
 
 /* ctrl.c */
 struct nv_ctrl *nv_ctrl_new(struct vio_nvme *s); /* under the lock; NULL: no memory, or no id is left */
-void nv_ctrl_leave(struct nv_qp *qp);		 /* under the lock; frees the last one's controller */
-void nv_ctrl_end(struct nv_ctrl *c);		 /* kills its queue pairs; under the lock */
-void nv_ctrl_end_io(struct nv_ctrl *c);		 /* all but the admin queue's */
-void nv_ctrl_reset(struct nv_ctrl *c);		 /* features are the defaults again */
-void nv_ctrl_alive(struct nv_qp *admin);	 /* starts its time anew */
+void nv_ctrl_join(struct nv_qp *qp, struct nv_ctrl *c, uint16_t qid); /* under the lock */
+void nv_ctrl_free(struct nv_ctrl *c);				      /* under the lock */
+void nv_ctrl_leave(struct nv_qp *qp);	 /* under the lock; frees the last one's controller */
+void nv_ctrl_end(struct nv_ctrl *c);	 /* kills its queue pairs; under the lock */
+void nv_ctrl_end_io(struct nv_ctrl *c);	 /* all but the admin queue's */
+void nv_ctrl_reset(struct nv_ctrl *c);	 /* features are the defaults again */
+void nv_ctrl_alive(struct nv_qp *admin); /* starts its time anew */
 void nv_ctrl_error(struct nv_qp *qp, const struct nvme_req *r);
 uint64_t nv_ctrl_cap(const struct nv_ctrl *c);
 uint64_t nv_power_on_ns(const struct vio_nvme *s);
 
 /* fabrics.c, admin.c, identify.c, features.c, log.c: a command's status; events.c. */
+bool nv_cc_fits(const struct nv_ctrl *c, uint32_t cc);
 uint16_t nv_fabrics(struct nv_qp *qp, struct nvme_req *r);
 uint16_t nv_admin(struct nv_qp *qp, struct nvme_req *r);
 uint16_t nv_identify(struct nv_qp *qp, struct nvme_req *r);

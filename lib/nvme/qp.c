@@ -68,6 +68,7 @@ static void qp_event(struct vio_msg *m)
 		nv_event_tell(qp);
 	else
 		qp->queue->ops->end(qp->queue, true); /* it has ended, and may have waited for this */
+	vio_task_wake(qp->group->poller, qp->group->task);
 }
 
 /* The host has not said that it lives: its controller ends, and with it all its queues. */

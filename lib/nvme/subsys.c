@@ -193,7 +193,7 @@ void vio_nvme_stats(struct vio_nvme *s, struct vio_nvme_stats *out)
 
 	pthread_mutex_lock(&s->lock);
 	for (const struct nv_ctrl *c = s->ctrls; c; c = c->next) {
-		now.controllers++;
+		now.controllers += c->qps != NULL; /* a function's that nobody has enabled is none */
 		for (const struct nv_qp *qp = c->qps; qp; qp = qp->next)
 			now.queues++;
 	}

@@ -67,7 +67,7 @@ struct vio_pci {
 	int *irq;		   /* an eventfd for each vector, or -1; changes only while it is quiet */
 	uint8_t *pending;	   /* for each vector: it was due while it had no eventfd; atomic */
 	bool served;		   /* by a transport, one at a time */
-	struct vio_poller *poller; /* whose; where ops are called */
+	struct vio_poller *poller; /* where ops are called */
 	void (*quiet)(struct vio_pci *f);
 	void *transport;
 };

@@ -116,3 +116,19 @@ void nvme_cq_flush(struct nvme_cq *cq)
 	cq->unsaid = 0;
 	cq->notify(cq);
 }
+
+void nvme_cq_hold(struct nvme_cq *cq)
+{
+	cq->held = cq->head = cq_next(cq, cq->tail);
+	cq->doorbell = &cq->held;
+}
+
+int nvme_cq_remap(struct nvme_cq *cq, const struct vio_mem *mem, uint64_t base, const uint32_t *doorbell)
+{
+	cq->ring = vio_mem_ptr(mem, base, (uint64_t)cq->size * sizeof(*cq->ring));
+	if (!cq->ring)
+		return vio__fail(EFAULT, "nvme: the completion queue at %#llx is no guest memory",
+				 (unsigned long long)base);
+	cq->doorbell = doorbell; /* which is read anew, for the queue still seems full */
+	return 0;
+}

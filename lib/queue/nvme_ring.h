@@ -79,6 +79,7 @@ struct nvme_cq {
 	unsigned unsaid;	  /* posted since the last flush */
 	unsigned sqs;		  /* that answer here */
 	bool broken;		  /* its doorbell said what can't be */
+	uint32_t held;		  /* stands for the doorbell while nothing is posted */
 	void (*notify)(struct nvme_cq *cq);
 	void *owner;
 };
@@ -150,6 +151,11 @@ bool nvme_sq_kicks(struct nvme_sq *sq, bool on);
 void vio__nvme_cq_give(struct nvme_queue *q, struct nvme_req *r);
 /* Posts what waited for room, then notifies if anything was posted since the last time. */
 void nvme_cq_flush(struct nvme_cq *cq);
+/* Posts nothing any more: answers wait as if there were no room, until the next remap. */
+void nvme_cq_hold(struct nvme_cq *cq);
+/* After hold, with the regions as they are now. -EFAULT: the ring is not there; it stays held, its ring NULL.
+ */
+int nvme_cq_remap(struct nvme_cq *cq, const struct vio_mem *mem, uint64_t base, const uint32_t *doorbell);
 
 VIO_INLINE struct nvme_sq *nvme_sq_of(struct nvme_queue *q)
 {

@@ -2,6 +2,7 @@
 /* In place of the subsystem and its target in a library built without NVMe. */
 #include "base/base.h"
 
+#include <virtio-offload/nvme_pci.h>
 #include <virtio-offload/nvme_tcp.h>
 
 static int absent(void)
@@ -92,4 +93,26 @@ void vio_nvme_tcp_stats(struct vio_nvme_tcp *t, struct vio_nvme_tcp_stats *out)
 
 	(void)t;
 	vio__out(out, &none, sizeof(none));
+}
+
+int vio_nvme_pci_new(struct vio_pci **f, struct vio_poller *p, struct vio_nvme *s,
+		     const struct vio_nvme_pci_opts *opts)
+{
+	(void)p;
+	(void)s;
+	(void)opts;
+	*f = NULL;
+	return absent();
+}
+
+void vio_nvme_pci_stop(struct vio_pci *f, void (*done)(void *ctx), void *ctx)
+{
+	(void)f;
+	(void)done;
+	(void)ctx;
+}
+
+void vio_nvme_pci_free(struct vio_pci *f)
+{
+	(void)f;
 }

@@ -173,6 +173,8 @@ int vio_vfio_user_new(struct vio_vfio_user **out, struct vio_poller *p, struct v
 	*out = NULL;
 	if (f->served)
 		return vio__fail(EBUSY, "a transport serves this PCI function already");
+	if (f->poller != p)
+		return vio__fail(EINVAL, "a PCI function's transport has to be on its own poller");
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return vio__fail(ENOMEM, "no memory for a vfio-user transport");

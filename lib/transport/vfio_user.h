@@ -8,7 +8,7 @@
 #ifndef VIO_TRANSPORT_VFIO_USER_H
 #define VIO_TRANSPORT_VFIO_USER_H
 
-#include "transport/vfio_user_server.h"
+#include <virtio-offload/vfio_user.h>
 
 #include "pci/pci.h"
 #include "wire/vfio_user.h"

@@ -268,7 +268,6 @@ void vfs_run(struct vio_vfio_user *t)
 int vfs_prepare(struct vio_vfio_user *t)
 {
 	t->pci->transport = t;
-	t->pci->poller = t->poller;
 	t->pci->quiet = conn_quiet;
 	t->maps = calloc(VFS_MAX_MAPS, sizeof(*t->maps));
 	return t->maps ? 0 : vio__fail(ENOMEM, "vfio-user: out of memory");

@@ -37,7 +37,8 @@ struct vio_vfio_user_opts {
 };
 
 /*
- * Serves f, which no other transport serves, on poller p: control messages run there.
+ * Serves f (vio_nvme_pci_new makes one), which no other transport serves, on its poller p: control
+ * messages run there.
  * -EADDRINUSE if another process listens at path (a stale socket is replaced), -EBUSY,
  * -EINVAL, or what socket said.
  */

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An NVMe controller as a PCI function, for a guest's own NVMe driver: queues in the
+ * guest's memory, MSI-X, doorbells by message or, where every poller is in BUSY mode, in
+ * a page that the guest writes directly; shadow doorbells (Doorbell Buffer Config). A
+ * transport (vfio_user.h) plugs it in. Several functions may share one subsystem, each
+ * a controller of its own.
+ */
+#ifndef VIRTIO_OFFLOAD_NVME_PCI_H
+#define VIRTIO_OFFLOAD_NVME_PCI_H
+
+#include <virtio-offload/nvme.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vio_pci;
+
+struct vio_nvme_pci_opts {
+	size_t sz;
+	/* I/O queues are served by pollers[i % npollers]; 0: all on the function's own. */
+	struct vio_poller **pollers;
+	unsigned npollers;
+	unsigned queues; /* pairs for I/O: at most 511, 0 means 31; never more than the subsystem has */
+	size_t buffers;	 /* bytes a poller for commands' data that can't stay where it is; 0 means 4 MiB */
+};
+
+/*
+ * A controller of s; p serves its registers and its admin queue, and has to be its
+ * transport's. -EINVAL, -ENOMEM, -ENOSYS in a library built without NVMe.
+ */
+VIO_API int vio_nvme_pci_new(struct vio_pci **f, struct vio_poller *p, struct vio_nvme *s,
+			     const struct vio_nvme_pci_opts *opts);
+
+/*
+ * After its transport has been freed, or if it never had one: lets go of the subsystem.
+ * done runs on p's thread when that is so; all pollers have to run until then.
+ */
+VIO_API void vio_nvme_pci_stop(struct vio_pci *f, void (*done)(void *ctx), void *ctx);
+
+/* Only after stop's done, or if no poller of its has run since it was made. */
+VIO_API void vio_nvme_pci_free(struct vio_pci *f);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
