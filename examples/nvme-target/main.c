@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * nvme-target: serves namespaces to NVMe/TCP hosts. The main thread's poller has the
- * listening socket and a share of the connections; further threads only connections.
+ * nvme-target: serves namespaces to NVMe/TCP hosts, and to guests by vfio-user. The main
+ * thread's poller has the listening sockets and a share of the queues; further threads only queues.
  */
 #include "target.h"
 #include <virtio-offload/impl/poll.h>
@@ -117,6 +117,13 @@ static int open_tcp(struct target *t)
 	return 0;
 }
 
+static int open_ways_in(struct target *t)
+{
+	if (guests_open(t))
+		return -1;
+	return t->nsockets && !t->listen ? 0 : open_tcp(t);
+}
+
 static void *serve_connections(void *poller)
 {
 	while (!atomic_load(&threads_stop) && vio_poller_wait(poller, -1) >= 0)
@@ -193,7 +200,26 @@ static int serve(struct target *t)
 
 static void on_stopped(void *ctx)
 {
-	((struct target *)ctx)->stopped = true;
+	((struct target *)ctx)->ending--;
+}
+
+static void await_ends(struct target *t)
+{
+	while (t->ending && vio_poller_wait(t->pollers[0], -1) >= 0)
+		;
+}
+
+/* Who can come no more leaves; then what they used ends. */
+static void stop_all(struct target *t)
+{
+	if (t->tcp) {
+		t->ending++;
+		vio_nvme_tcp_stop(t->tcp, on_stopped, t);
+	}
+	guests_stop_sockets(t, on_stopped);
+	await_ends(t);
+	guests_stop_controllers(t, on_stopped);
+	await_ends(t);
 }
 
 static int run(struct target *t)
@@ -207,10 +233,8 @@ static int run(struct target *t)
 	else
 		say(t, VIO_LOG_ERROR, "--threads %u: only %u could be started", t->threads, n);
 	control_close(t);
-	vio_nvme_tcp_stop(t->tcp, on_stopped, t);
-	/* Threads that could not be started serve nothing, and can't say that they have ended. */
-	while (n == t->threads && !t->stopped && vio_poller_wait(t->pollers[0], -1) >= 0)
-		;
+	if (n == t->threads) /* threads that could not be started can't say that they have ended */
+		stop_all(t);
 	end_threads(t, threads, n);
 	if (t->stats)
 		stats_print(t);
@@ -228,7 +252,7 @@ int main(int argc, char **argv)
 	if (!vio_scope_new(&t.scope) && !open_pollers(&t)) {
 		catch_signals(); /* before there is a socket that would have to be removed */
 		if (!open_subsystem(&t) && !control_open(&t)) {
-			if (!open_tcp(&t))
+			if (!open_ways_in(&t))
 				status = run(&t);
 			else
 				control_close(&t);
@@ -237,6 +261,7 @@ int main(int argc, char **argv)
 	if (status < 0)
 		return 1; /* what did not end is left to the kernel */
 	vio_nvme_tcp_free(t.tcp);
+	guests_close(&t);
 	vio_nvme_free(t.subsystem);
 	for (unsigned i = 0; i < t.threads; i++)
 		vio_poller_free(t.pollers[i]);

@@ -8,6 +8,7 @@
 
 static const struct option names[] = {
 	{ "listen", required_argument, NULL, 'l' },
+	{ "vfio-user", required_argument, NULL, 'v' },
 	{ "nqn", required_argument, NULL, 'q' },
 	{ "ns", required_argument, NULL, 'n' },
 	{ "allow", required_argument, NULL, 'a' },
@@ -30,9 +31,10 @@ static int help(void)
 
 	puts("usage: nvme-target --nqn NQN --ns STACK [--ns STACK]... [OPTIONS]\n"
 	     "\n"
-	     "Serves namespaces to NVMe/TCP hosts.\n"
+	     "Serves namespaces to NVMe/TCP hosts, and to virtual machines as NVMe drives.\n"
 	     "\n"
-	     "  --listen ADDR:PORT  where hosts connect, and discover (127.0.0.1:4420)\n"
+	     "  --listen ADDR:PORT  where hosts connect, and discover (127.0.0.1:4420; with --vfio-user nowhere)\n"
+	     "  --vfio-user PATH    a socket for a virtual machine; each is a controller of its own\n"
 	     "  --nqn NQN           the subsystem's name: nqn.2014-08.org.example:disks\n"
 	     "  --ns STACK          a namespace, the first is 1: an end with filters on top, see below\n"
 	     "  --allow HOSTNQN     a host that may connect, and no others; may be there several times\n"
@@ -58,6 +60,14 @@ static int help(void)
 	     "  nvme-target --listen 192.0.2.1:4420 --nqn nqn.2014-08.org.example:disks --ns 'file:a.raw | "
 	     "crypt:keyfile=k'\n"
 	     "  nvme connect -t tcp -a 192.0.2.1 -s 4420 -n nqn.2014-08.org.example:disks\n"
+	     "\n"
+	     "A virtual machine (QEMU 10.1 or later) that has it as a drive; its memory has to be shared:\n"
+	     "  nvme-target --vfio-user /tmp/n.sock --nqn nqn.2014-08.org.example:disks --ns file:a.raw\n"
+	     "  qemu-system-x86_64 -machine q35,memory-backend=m -object "
+	     "memory-backend-memfd,id=m,size=1G,share=on "
+	     "...\\\n"
+	     "    -device "
+	     "'{\"driver\":\"vfio-user-pci\",\"socket\":{\"type\":\"unix\",\"path\":\"/tmp/n.sock\"}}'\n"
 	     "\n"
 	     "SIGTERM, SIGINT: answer what was taken, then exit with status 0. SIGHUP: look again at the\n"
 	     "sizes of files and tell the hosts. SIGUSR1: print counters. Refused options: status 2.");
@@ -124,6 +134,8 @@ static int read_one(struct target *t, int option)
 	case 'l':
 		t->listen = optarg;
 		return 0;
+	case 'v':
+		return list("vfio-user", t->sockets, &t->nsockets, MAX_GUESTS);
 	case 'q':
 		t->nqn = optarg;
 		return 0;

@@ -3,13 +3,23 @@
 
 #include <stdio.h>
 
+static void connections_print(const struct target *t)
+{
+	VIO_OPTS(vio_nvme_tcp_stats, c);
+
+	vio_nvme_tcp_stats(t->tcp, &c);
+	printf("  connections: %llu, %llu accepted, %llu refused, %llu against the protocol, %llu timed "
+	       "out\n",
+	       (unsigned long long)c.connections, (unsigned long long)c.accepted,
+	       (unsigned long long)c.refused, (unsigned long long)c.violations,
+	       (unsigned long long)c.timeouts);
+}
+
 void stats_print(const struct target *t)
 {
 	VIO_OPTS(vio_nvme_stats, n);
-	VIO_OPTS(vio_nvme_tcp_stats, c);
 
 	vio_nvme_stats(t->subsystem, &n);
-	vio_nvme_tcp_stats(t->tcp, &c);
 	printf("%s: %llu controllers, %llu queues\n", t->nqn, (unsigned long long)n.controllers,
 	       (unsigned long long)n.queues);
 	printf("  %llu reads, %llu writes, %llu other I/O commands, %.1f MiB read, %.1f MiB written\n",
@@ -17,10 +27,7 @@ void stats_print(const struct target *t)
 	       (double)n.bytes_read / 0x1p20, (double)n.bytes_written / 0x1p20);
 	printf("  %llu admin commands, %llu commands failed, %llu of them in the store\n",
 	       (unsigned long long)n.admin, (unsigned long long)n.errors, (unsigned long long)n.media_errors);
-	printf("  connections: %llu, %llu accepted, %llu refused, %llu against the protocol, %llu timed "
-	       "out\n",
-	       (unsigned long long)c.connections, (unsigned long long)c.accepted,
-	       (unsigned long long)c.refused, (unsigned long long)c.violations,
-	       (unsigned long long)c.timeouts);
+	if (t->tcp)
+		connections_print(t);
 	fflush(stdout);
 }

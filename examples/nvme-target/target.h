@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An NVMe/TCP target: what its files share. */
+/* A target for hosts by NVMe/TCP, and for guests by vfio-user: what its files share. */
 #ifndef TARGET_H
 #define TARGET_H
 
@@ -8,12 +8,14 @@
 #define MAX_NAMESPACES 128
 #define MAX_THREADS 64
 #define MAX_HOSTS 256
+#define MAX_GUESTS 64
 
 struct target {
 	/* As the command line has it; the texts are argv's. */
 	const char *listen, *nqn, *serial, *control;
 	const char *stacks[MAX_NAMESPACES], *hosts[MAX_HOSTS];
-	unsigned nstacks, nhosts, threads, stats_seconds;
+	const char *sockets[MAX_GUESTS];
+	unsigned nstacks, nhosts, nsockets, threads, stats_seconds;
 	bool stats, no_digests, read_only;
 	enum vio_poll_mode mode;
 	enum vio_log_level log;
@@ -21,8 +23,13 @@ struct target {
 	struct vio_scope *scope;
 	struct vio_poller *pollers[MAX_THREADS]; /* the first is the main thread's */
 	struct vio_nvme *subsystem;
-	struct vio_nvme_tcp *tcp;
-	bool stopped;
+	struct vio_nvme_tcp *tcp; /* NULL: for guests only */
+	struct {
+		struct vio_pci *controller;
+		struct vio_vfio_user *socket;
+	} guests[MAX_GUESTS];
+	unsigned nguests;
+	unsigned ending; /* what has been asked to stop, and has not yet */
 };
 
 /* 0, 1 when all is said (--help), or -1 after a sentence on stderr. */
@@ -34,6 +41,13 @@ int namespace_add(struct target *t, const char *stack);
 /* Opens the control socket, if there is to be one. -1 after a sentence on stderr. */
 int control_open(struct target *t);
 void control_close(struct target *t);
+
+/* A controller for each socket that guests may connect to. -1 after a sentence on stderr. */
+int guests_open(struct target *t);
+/* ended(t) is called for each socket, and later for each controller. */
+void guests_stop_sockets(struct target *t, void (*ended)(void *t));
+void guests_stop_controllers(struct target *t, void (*ended)(void *t));
+void guests_close(struct target *t);
 
 void stats_print(const struct target *t);
 

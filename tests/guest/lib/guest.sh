@@ -29,10 +29,10 @@ wait_for() {
 	done
 }
 
-# One partition over the whole disk; prints its device.
+# partition DISK [INFIX]: one over the whole disk, DISK1 or DISKp1.
 partition() {
 	printf 'n\np\n1\n\n\nw\n' | fdisk "$1" >/tmp/fdisk.log 2>&1 || { cat /tmp/fdisk.log >&2; return 1; }
-	wait_for 10 "the partition ${1}1" test -b "${1}1"
+	wait_for 10 "the partition $1${2-}1" test -b "$1${2-}1"
 }
 
 # make_tree DIR: files of all sorts of lengths from none to 4 MiB, and SUMS to check them by.

@@ -73,5 +73,7 @@ host_remove() { # ID
 # The guest's script on standard input, and what it needs before it.
 nvme_script() {
 	echo "port=$target_port nqn=$nvme_nqn hostnqn=$nvme_host"
-	cat "$guest_lib/nvme.guest" -
+	cat "$guest_lib/nvme.guest"
+	[ "$target_port" = 0 ] || echo nvme_net
+	cat
 }

@@ -1,0 +1,127 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Linux finds our NVMe controller on its PCI bus: reads, writes and verifies, has a file system on it, sees namespaces come,
+# grow and go, resets it by its registers and by FLR in the midst of I/O, and reaches one subsystem by two controllers.
+. "$(dirname "$0")/lib/harness.bash"
+. "$guest_lib/nvme.bash"
+nvme_harness "$1"
+qemu=$("$guest_lib/qemu" 11) || skip "no QEMU that has vfio-user-pci"
+read -r -a guest_qemu <<<"$qemu"
+
+# guests_start ARG...: returns when it listens at both sockets.
+guests_start() {
+	touch "$work/target.log"
+	"$build/examples/nvme-target" --vfio-user "$work/n0" --vfio-user "$work/n1" --nqn $nvme_nqn \
+		--control "$work/control" "$@" >>"$work/target.log" 2>&1 &
+	child[target]=$!
+	await_listener target "$work/n0"
+	await_listener target "$work/n1"
+}
+
+drive() { # SOCKET
+	echo "-device {\"driver\":\"vfio-user-pci\",\"socket\":{\"type\":\"unix\",\"path\":\"$work/$1\"}}"
+}
+
+truncate -s 128M "$work/a.raw"
+guests_start --ns "file:$work/a.raw" --threads 2 --stats
+guest_run "$(drive n0)" < <(nvme_script <<'SCRIPT'
+modprobe nvme
+wait_for 20 "namespace 1" test -b /dev/nvme0n1
+expect_eq sectors 262144 "$(sectors nvme0n1)"
+expect_eq "I/O and admin queues" 3 "$(cat /sys/class/nvme/nvme0/queue_count)"
+expect_eq transport pcie "$(cat /sys/class/nvme/nvme0/transport)"
+nvme list | grep -q /dev/nvme0n1 || fail "nvme list"
+nvme id-ctrl /dev/nvme0 >/tmp/id
+grep -q "^vid *: 0x1234" /tmp/id || fail "id-ctrl: $(cat /tmp/id)"
+grep -q "^ver *: 0x20000" /tmp/id || fail "id-ctrl: $(cat /tmp/id)"
+nvme id-ns /dev/nvme0n1 >/tmp/id
+grep -q "^nsze *: 0x40000" /tmp/id || fail "id-ns: $(cat /tmp/id)"
+for page in error-log smart-log fw-log effects-log; do
+	nvme $page /dev/nvme0 >/tmp/log || fail "nvme $page: $(cat /tmp/log)"
+done
+for feature in 1 2 4 5 6 7 8 9 10 11; do
+	nvme get-feature /dev/nvme0 -f $feature >/tmp/feature || fail "nvme get-feature $feature"
+done
+interrupts=$(awk '/nvme0q[1-9]/ { n++ } END { print n }' /proc/interrupts)
+expect_eq "vectors for I/O" 2 "$interrupts"
+verify shallow 1 --size=4M
+verify deep 64 --size=48M
+nvme flush /dev/nvme0n1 || fail "nvme flush"
+blkdiscard /dev/nvme0n1 || fail "discard"
+nvme write-zeroes /dev/nvme0n1 -s 0 -c 2047 >/tmp/log || fail "nvme write-zeroes"
+dd if=/dev/zero bs=4096 count=1 2>/dev/null | nvme compare /dev/nvme0n1 -s 0 -c 7 -z 4096 >/tmp/log || fail "compare"
+
+host note "a file system"
+partition /dev/nvme0n1 p
+modprobe ext4
+mkfs.ext4 -q /dev/nvme0n1p1
+mkdir -p /mnt
+mount /dev/nvme0n1p1 /mnt
+make_tree /mnt
+sync
+umount /mnt
+echo 3 >/proc/sys/vm/drop_caches
+mount /dev/nvme0n1p1 /mnt
+check_tree /mnt
+umount /mnt
+
+host note "namespaces come, grow and go"
+host add b 32M
+wait_for 20 "namespace 2" test -b /dev/nvme0n2
+expect_eq "its sectors" 65536 "$(sectors nvme0n2)"
+host grow b 48M 2
+wait_for 20 "its new size" eval '[ "$(sectors nvme0n2)" = 98304 ]'
+host remove 2
+wait_for 20 "its end" eval '! test -e /dev/nvme0n2'
+
+host note "resets during I/O"
+verify_begins resets --size=64M
+i=0
+while [ $i -lt 5 ]; do
+	wait_for 60 "I/O before reset $i" busy_past $(($(completed) + 100))
+	echo 1 >/sys/class/nvme/nvme0/reset_controller || fail "reset_controller"
+	wait_for 30 "the controller" nvme_is_live
+	i=$((i + 1))
+done
+while [ $i -lt 8 ]; do
+	wait_for 60 "I/O before FLR $i" busy_past $(($(completed) + 100))
+	echo 1 >/sys/class/nvme/nvme0/device/reset || fail "FLR"
+	wait_for 30 "the controller" nvme_is_live
+	i=$((i + 1))
+done
+verify_ends
+expect_eq "errors of the kernel" "" "$(dmesg | grep -E 'I/O error|Buffer I/O|BUG:|Oops|blocked for more')"
+
+host note "the driver leaves and returns"
+pci=$(basename "$(readlink -f /sys/class/nvme/nvme0/device)")
+echo "$pci" >/sys/bus/pci/drivers/nvme/unbind
+echo "$pci" >/sys/bus/pci/drivers/nvme/bind
+wait_for 30 "the controller" eval 'nvme_is_live 2>/dev/null && test -b /dev/nvme0n1'
+verify returned 16 --size=8M
+SCRIPT
+) || fail "the guest's script failed"
+
+note "two controllers, one subsystem"
+guest_run "$(drive n0)" "$(drive n1)" < <(nvme_script <<'SCRIPT'
+modprobe nvme
+wait_for 20 "namespace 1" eval 'test -b /dev/nvme0n1 || test -b /dev/nvme1n1'
+[ -b /dev/nvme0n1 ] || ln -s nvme1n1 /dev/nvme0n1 # it has its name of the one that was first
+wait_for 20 "both controllers" eval '[ "$(cat /sys/class/nvme/nvme*/state)" = "$(printf "live\nlive")" ]'
+expect_eq "subsystems" 1 "$(ls /sys/class/nvme-subsystem | wc -l)"
+echo round-robin | tee /sys/class/nvme-subsystem/nvme-subsys*/iopolicy
+verify_begins both --size=32M
+i=0
+while [ $i -lt 3 ]; do
+	wait_for 60 "I/O before reset $i" busy_past $(($(completed) + 100))
+	echo 1 >/sys/class/nvme/nvme1/reset_controller || fail "reset_controller"
+	wait_for 30 "the other controller" eval '[ "$(cat /sys/class/nvme/nvme1/state)" = live ]'
+	i=$((i + 1))
+done
+verify_ends
+for c in 0 1; do
+	[ "$(awk '{ print $1 + $5 }' /sys/class/nvme/nvme$c/nvme*n1/stat)" -gt 100 ] || fail "no I/O by controller $c"
+done
+SCRIPT
+) || fail "the guest with two controllers failed"
+child_stop target
+grep -q ': 0 controllers, 0 queues$' "$work/target.log" || fail "controllers are left: $(tail -5 "$work/target.log")"
