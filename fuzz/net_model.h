@@ -108,12 +108,12 @@ static bool model_pairs(const uint8_t *p, unsigned len)
 	return true;
 }
 
-/* types, and behind `skip` more bytes the key, that ends the command. */
+/* types, and behind `skip` more bytes the key, that ends the command but for a byte of padding. */
 static bool model_hash(const uint8_t *p, unsigned len, unsigned skip)
 {
 	uint32_t types = le32(p);
 
-	if (len <= 4 + skip || types > 0x1ff || p[4 + skip] > 40 || len != 5 + skip + p[4 + skip])
+	if (len <= 4 + skip || types > 0x1ff || p[4 + skip] > 40 || len - 5 - skip - p[4 + skip] > 1)
 		return false;
 	model.hash.types = types;
 	memset(model.hash.key, 0, sizeof(model.hash.key));

@@ -6,6 +6,8 @@
  */
 #include "device/net.h"
 
+#define RSS_PADDING 1u /* bytes that may follow a key: Linux 6.12.95 counts its struct's padding in */
+
 /* Behind it are mask + 1 pairs, how many pairs send, and the key. */
 struct rss_config {
 	uint32_t types; /* little endian, as all of it */
@@ -23,7 +25,6 @@ struct rss_said {
 	struct vio_steer steer;
 	uint16_t table[NET_RSS_TABLE];
 	uint64_t receives; /* pairs that it names, as bits */
-	unsigned sends;
 };
 
 static uint16_t rss_le16(const uint8_t *p)
@@ -40,7 +41,7 @@ static bool rss_types(struct vio_steer *s, uint32_t types)
 /* The last of a command: how long the key is, and the key. */
 static bool rss_key(struct vio_steer *s, const uint8_t *data, unsigned len)
 {
-	if (!len || *data > NET_HASH_KEY || len - 1 != *data)
+	if (!len || *data > NET_HASH_KEY || len - 1 < *data || len - 1 > *data + RSS_PADDING)
 		return false;
 	s->key = data + 1;
 	s->key_len = *data;
@@ -69,7 +70,7 @@ static bool rss_table(const struct net *n, struct rss_said *c, const uint8_t *da
 static bool rss_read(const struct net *n, struct rss_said *c, const uint8_t *data, unsigned len)
 {
 	struct rss_config head;
-	unsigned entries, bytes;
+	unsigned entries, bytes, sends;
 
 	if (len < sizeof(head))
 		return false;
@@ -81,12 +82,13 @@ static bool rss_read(const struct net *n, struct rss_said *c, const uint8_t *dat
 	*c = (struct rss_said){
 		.steer = { .sz = sizeof(c->steer), .table = c->table, .entries = (uint16_t)entries }
 	};
-	c->sends = rss_le16(data + bytes - 2);
-	return rss_types(&c->steer, le32toh(head.types)) && c->sends && c->sends <= n->pairs &&
+	sends = rss_le16(data + bytes - 2);
+	return rss_types(&c->steer, le32toh(head.types)) && sends && sends <= n->pairs &&
 	       rss_names(n, c, le16toh(head.unclassified), &c->steer.unhashed) &&
 	       rss_table(n, c, data + sizeof(head)) && rss_key(&c->steer, data + bytes, len - bytes);
 }
 
+/* All pairs may go on sending: Linux 6.1 says as many as it began with, and uses those that ethtool set. */
 bool vio__net_rss_set(struct vio_dev *d, uint8_t command, const uint8_t *data, unsigned len)
 {
 	struct net *n = d->priv;
@@ -96,7 +98,7 @@ bool vio__net_rss_set(struct vio_dev *d, uint8_t command, const uint8_t *data, u
 	if (!rss_read(n, &c, data, len) || vio_backend_steer(d->backend, &c.steer))
 		return false;
 	vio__steer_set(&n->hash, &c.steer);
-	vio__net_use(d, c.receives, c.sends);
+	vio__net_use(d, c.receives, n->pairs);
 	return true;
 }
 
