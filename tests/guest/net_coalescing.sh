@@ -1,12 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# A guest's kernel asks for few interrupts, and gets few; nothing that it waits for is lost. QEMU's own network card keeps
-# the control queue to itself; its device for tests lets all queues through.
+# A guest's kernel asks for few interrupts, and gets few; nothing that it waits for is lost.
 . "$(dirname "$0")/lib/net.bash"
 . "$guest_lib/talk.bash"
 net_harness "$1"
-"$qemu" -device help | grep -q '"vhost-user-test-device-pci"' ||
-	skip "this QEMU has no vhost-user-test-device-pci, which came with QEMU 11: VIO_QEMU may name one"
+all_queues_or_skip
 
 # How many the guest's receive queue has had, or the whole card, where QEMU gives it no vectors.
 interrupts() {
@@ -36,8 +34,7 @@ talk_begin
 namespace_start
 end_interface[host]=vio0
 switch_start --port "vhost-user:$work/a,name=a" --port "tap:vio0,name=host"
-guest_boot a "-chardev socket,id=a,path=$work/a" \
-	"-device vhost-user-test-device-pci,chardev=a,virtio-id=1,num_vqs=3,vq_size=256,config_size=24,romfile="
+guest_boot a "$(all_queues_args a 1)"
 guests_ready a
 if ! in_guest a "has_net_feature eth0 52 && has_net_feature eth0 53"; then
 	version=$(do_in a "uname -r")

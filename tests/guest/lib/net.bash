@@ -116,6 +116,18 @@ nic_args() {
 # How QEMU gets to the switch; or "server=on", for a port with client=on.
 nic_socket=reconnect=1
 
+# QEMU's own network card keeps the control queue to itself; its device for tests lets all queues through.
+all_queues_or_skip() {
+	"${guest_qemu[@]}" -device vhost-user-test-device-pci,help 2>/dev/null | grep options >/dev/null ||
+		skip "this QEMU has no vhost-user-test-device-pci, which came with QEMU 11: VIO_QEMU may name one"
+}
+
+# all_queues_args NAME PAIRS: QEMU's arguments for such a card at the port that is served at $work/NAME.
+all_queues_args() {
+	echo "-chardev socket,id=$1,path=$work/$1"
+	echo "-device vhost-user-test-device-pci,chardev=$1,virtio-id=1,num_vqs=$((2 * $2 + 1)),vq_size=256,config_size=24,romfile="
+}
+
 # guest_boot NAME [QEMU-ARG...]
 guest_boot() {
 	guest_start "$@" <"$guest_lib/agent.guest"
