@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Linux finds our NVMe controller on its PCI bus: reads, writes and verifies, has a file system on it, sees namespaces come,
-# grow and go, resets it by its registers and by FLR in the midst of I/O, and reaches one subsystem by two controllers.
+# grow and go, resets it by its registers and by FLR in the midst of I/O, reaches one subsystem by two controllers, and
+# rings doorbells in a page that is mapped.
 . "$(dirname "$0")/lib/harness.bash"
 . "$guest_lib/nvme.bash"
 nvme_harness "$1"
@@ -125,3 +126,15 @@ SCRIPT
 ) || fail "the guest with two controllers failed"
 child_stop target
 grep -q ': 0 controllers, 0 queues$' "$work/target.log" || fail "controllers are left: $(tail -5 "$work/target.log")"
+
+note "a poller that never sleeps: doorbells are mapped"
+guests_start --ns "file:$work/a.raw" --poll busy --log debug
+guest_run "$(drive n0)" < <(nvme_script <<'SCRIPT'
+modprobe nvme
+wait_for 20 "namespace 1" test -b /dev/nvme0n1
+verify mapped 16 --size=8M
+SCRIPT
+) || fail "the guest with mapped doorbells failed"
+# QEMU tells of the page as of any memory, without a descriptor.
+grep -q "memory 0x.*1000+0x1000 can't be reached" "$work/target.log" || fail "the doorbells were not mapped"
+child_stop target
