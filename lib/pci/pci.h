@@ -34,7 +34,6 @@ struct pci_ops {
 	void (*resume)(struct vio_pci *f, struct vio_mem *mem);
 	/* While it is quiet: as after power-on. Config space has been seen to. */
 	void (*reset)(struct vio_pci *f);
-	void (*free)(struct vio_pci *f);
 };
 
 struct pci_bar {
