@@ -221,6 +221,24 @@ static void side_set(struct input *in, struct side *s)
 	vio_switch_port_set(s->port, &o);
 }
 
+/* A table that may be sound; entries, and what has no hash, lead to the one lane or to none. */
+static void side_steer(struct input *in, struct side *s)
+{
+	unsigned kind = input_uint(in, 1);
+	uint16_t table[256];
+	uint8_t key[40];
+	VIO_OPTS(vio_steer, o, .hash_types = input_uint(in, 2), .entries = (uint16_t)(1u << kind % 16 % 9),
+		 .unhashed = kind >> 6, .table = table, .key = key, .key_len = sizeof(key));
+	int rc;
+
+	for (unsigned i = 0; i < o.entries; i++)
+		table[i] = (uint16_t)input_uint(in, 1) % 65;
+	for (unsigned i = 0; i < sizeof(key); i++)
+		key[i] = (uint8_t)input_uint(in, 1);
+	rc = vio_backend_steer(vio_switch_port_backend(s->port), kind & 0x20 ? NULL : &o);
+	CHECK(!rc || (rc == -EINVAL && !(kind & 0x20)));
+}
+
 static void step(struct input *in)
 {
 	unsigned kind = input_uint(in, 1);
@@ -235,7 +253,10 @@ static void step(struct input *in)
 		side_free(s);
 		break;
 	case 1:
-		side_set(in, s);
+		if (kind < 8 * PORTS * 5)
+			side_set(in, s);
+		else
+			side_steer(in, s);
 		break;
 	case 2:
 	case 3:

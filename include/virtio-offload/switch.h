@@ -113,7 +113,7 @@ enum vio_switch_drop {
 	VIO_SWITCH_DROP_STORM,
 	VIO_SWITCH_DROP_SAME_PORT,	/* the destination is where it came from */
 	VIO_SWITCH_DROP_ISOLATED,
-	VIO_SWITCH_DROP_DOWN,		/* a port that is down, or has no receiver */
+	VIO_SWITCH_DROP_DOWN,		/* a port that is down, or has no receiver, or none for the pair it is steered to */
 	VIO_SWITCH_DROP_NOWHERE,	/* flooded, and no port may have it */
 	VIO_SWITCH_DROP_RESERVED,	/* 01-80-c2-00-00-0x: not forwarded by switches */
 	VIO_SWITCH_DROP_NO_BUFFER,	/* the receiver has posted too few buffers */

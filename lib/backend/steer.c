@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Telling a port which of its lanes packets come to. What is wrong with a table is found here, for all ports.
- */
+/* Telling a port which of its lanes packets come to. A table is checked here, for all ports. */
 #include "backend/backend.h"
 
 #define STEER_KEY 40u	   /* bytes: two IPv6 addresses, two ports, and the last bit's 32 */

@@ -3,8 +3,7 @@
 
 #include <linux/virtio_net.h>
 
-/* A set lasts for as long as it takes to carry out a command; who is overtaken again and again hardly runs.
- */
+/* A set lasts as long as a command takes: who is overtaken again and again hardly runs. */
 #define STEER_TRIES 8u
 
 static void steer_write(struct steer_set *set, const struct vio_steer *to)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a driver has said of receive-side scaling: which packets are hashed, by which key
- * (virtio 1.3, 5.1.6.4.3), and what pair a hash leads to. One thread at a time writes it while any number of
- * threads read it. Nobody waits for anybody: there are two sets, and what is new is written into the one that
- * is not in use. Only a reader that was overtaken twice might see something of both; it finds `turn` changed,
- * and reads again. So that needs no fence, what is in a set is written with release and read with acquire,
- * word by word.
+ * (virtio 1.3, 5.1.6.4.3), and what pair a hash leads to. One thread at a time writes it,
+ * any number of threads read it, and nobody waits for anybody: there are two sets, and
+ * what is new is written into the one that is not in use. Only a reader that was
+ * overtaken twice might see something of both; it finds `turn` changed, and reads again.
+ * A set's words are written with release and read with acquire, so that needs no fence.
  */
 #ifndef VIO_PACKET_STEER_H
 #define VIO_PACKET_STEER_H
@@ -30,8 +30,7 @@ struct steer {
 	} set[2];
 };
 
-/* to: in order as vio_backend_steer has it, with up to STEER_TABLE entries, or none. NULL: no packet is
- * hashed. */
+/* to: checked as vio_backend_steer does; it may have no entries. NULL: no packet is hashed. */
 void vio__steer_set(struct steer *s, const struct vio_steer *to);
 
 /* Do hashes lead anywhere? */
