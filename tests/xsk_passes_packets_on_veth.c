@@ -373,10 +373,10 @@ static void an_interface_may_vanish(void **state)
 }
 
 /* A busy poller does not watch the socket: frames are found, and so is that the interface has gone. */
-static void a_busy_poller_finds_frames(void **state)
+static void busy_poller_finds_frames(void **state, const char *arg)
 {
 	struct vio_poller *event = poller_from(state), *busy = poller_like(event, VIO_POLL_BUSY);
-	struct bench t = up((void **)&busy, "vio0,mode=copy,ring=64", 2048);
+	struct bench t = up((void **)&busy, arg, 2048);
 	static char frames[8 * 2048 + 8];
 	struct vio_req *r;
 
@@ -401,6 +401,27 @@ static void a_busy_poller_finds_frames(void **state)
 	vio_backend_free(t.b);
 	close(t.kernel);
 	vio_poller_free(busy);
+}
+
+static void a_busy_poller_finds_frames(void **state)
+{
+	busy_poller_finds_frames(state, "vio0,mode=copy,ring=64");
+}
+
+static void a_busy_poller_may_ask_the_driver(void **state)
+{
+	struct bench t;
+	struct vio_req *r;
+
+	busy_poller_finds_frames(state, "vio0,mode=copy,ring=64,busy-poll=20");
+	t = up(state, "vio0,mode=copy,ring=64,busy-poll=20", 2048);
+	way_post(&t.recv, 8, 0, 0);
+	for (unsigned i = 1; i < 4; i++) { /* nothing is there: it is asked each time */
+		assert_int_equal(vio_lane_reap(t.recv.lane, &r, 1), 0);
+		assert_int_equal(counter_of(t.b, "kicks"), i);
+	}
+	way_recall(&t.recv);
+	down(&t);
 }
 
 static void lanes_can_be_opened_again(void **state)
@@ -436,6 +457,7 @@ static void wrong_arguments_are_refused(void **state)
 					    "lo,ring=16384",
 					    "lo,queues=0",
 					    "lo,queue=5000",
+					    "lo,busy-poll=20000",
 					    "lo,what=1" };
 	struct vio_backend *b;
 
@@ -469,11 +491,17 @@ static bool can_run(void)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(frames_pass_both_ways),	   BOTH(guest_memory_is_sent_without_a_copy),
-		BOTH(what_does_not_fit_is_copied), BOTH(long_frames_fill_several_buffers),
-		BOTH(what_is_no_frame_is_dropped), BOTH(a_link_that_is_down_loses_frames_and_says_so),
-		BOTH(an_interface_may_vanish),	   BOTH(a_busy_poller_finds_frames),
-		BOTH(lanes_can_be_opened_again),   cmocka_unit_test(wrong_arguments_are_refused),
+		BOTH(frames_pass_both_ways),
+		BOTH(guest_memory_is_sent_without_a_copy),
+		BOTH(what_does_not_fit_is_copied),
+		BOTH(long_frames_fill_several_buffers),
+		BOTH(what_is_no_frame_is_dropped),
+		BOTH(a_link_that_is_down_loses_frames_and_says_so),
+		BOTH(an_interface_may_vanish),
+		BOTH(a_busy_poller_finds_frames),
+		BOTH(a_busy_poller_may_ask_the_driver),
+		BOTH(lanes_can_be_opened_again),
+		cmocka_unit_test(wrong_arguments_are_refused),
 	};
 
 	if (!can_run())

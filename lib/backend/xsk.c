@@ -61,6 +61,7 @@ static int xsk_open_store(struct xsk_store *s, const struct xsk_args *a)
 	pthread_mutex_init(&s->lock, NULL);
 	s->ctl = -1;
 	s->pin = a->pin;
+	s->busy_poll = (int)a->busy_poll;
 	rc = xsk_mode(s, a->mode);
 	rc = rc ? rc : xsk_interface(s, a->name);
 	if (!rc && !vio__is_pow2(a->ring))
@@ -81,6 +82,7 @@ static int xsk_open(struct vio_backend *b, const char *arg)
 		{ "mode", VIO__ARG_TEXT, &a.mode, 0, 0 },
 		{ "ring", VIO__ARG_NUM, &a.ring, 64, XSK_RING_MAX },
 		{ "pin", VIO__ARG_BOOL, &a.pin, 0, 0 },
+		{ "busy-poll", VIO__ARG_NUM, &a.busy_poll, 0, 10000 },
 	};
 	int rc = vio__args("xsk", arg, args, VIO_ARRAY_SIZE(args));
 
@@ -247,7 +249,8 @@ static void xsk_stats(struct vio_backend *b,
 const struct vio_backend_type vio__backend_xsk = {
 	.sz = sizeof(struct vio_backend_type),
 	.name = "xsk",
-	.help = "IFNAME[,queue=N][,queues=N][,mode=auto|copy|zerocopy][,ring=N][,pin=on|off]: queues of a "
+	.help = "IFNAME[,queue=N][,queues=N][,mode=auto|copy|zerocopy][,ring=N][,pin=on|off][,busy-poll=N]: "
+		"queues of a "
 		"network "
 		"interface by AF_XDP",
 	.priv = sizeof(struct xsk_store),

@@ -47,7 +47,7 @@ enum xsk_counter {
 /* As the argument has it. */
 struct xsk_args {
 	char *name, *mode;
-	uint64_t queue, queues, ring;
+	uint64_t queue, queues, ring, busy_poll;
 	bool pin;
 };
 
@@ -106,6 +106,7 @@ struct xsk_store {
 	unsigned pairs;
 	uint16_t bind; /* XDP_COPY, XDP_ZEROCOPY or neither */
 	bool pin;
+	int busy_poll;	      /* microseconds that a call polls the driver for; 0: its interrupts tell */
 	pthread_mutex_t lock; /* of pair: opened and closed by several threads */
 	struct xsk_pair *pair;
 	uint64_t count[XSK_COUNTERS]; /* atomic */

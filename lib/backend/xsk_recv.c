@@ -136,20 +136,35 @@ static void recv_one(struct xsk_pair *p)
 	p->fill.addr[xsk_ring_at(&p->fill, p->fill.own++)] = xsk_recv_frame((uint32_t)frame);
 }
 
+static void recv_call(struct xsk_pair *p)
+{
+	xsk_count(p, XSK_KICKS, 1);
+	recvfrom(p->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL); /* no news in what it returns */
+}
+
+/* Entries of the receive ring; the driver is asked for some if there is none and its interrupts are off. */
+static uint32_t recv_look(struct xsk_pair *p)
+{
+	uint32_t ready = xsk_ring_ready(&p->rx);
+
+	if (VIO_LIKELY(ready || !p->s->busy_poll || !recv_fifo_waiting(&p->fifo)))
+		return ready;
+	recv_call(p);
+	return xsk_ring_ready(&p->rx);
+}
+
 static void recv_give(struct xsk_pair *p)
 {
 	xsk_ring_free(&p->rx);
 	xsk_ring_give(&p->fill);
-	if (VIO_UNLIKELY(xsk_ring_wants_wakeup(&p->fill))) {
-		xsk_count(p, XSK_KICKS, 1);
-		recvfrom(p->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL); /* no news in what it returns */
-	}
+	if (VIO_UNLIKELY(xsk_ring_wants_wakeup(&p->fill)))
+		recv_call(p);
 }
 
 unsigned xsk_recv_reap(struct xsk_pair *p, struct vio_req **r, unsigned n)
 {
 	struct recv_fifo *f = &p->fifo;
-	uint32_t ready = xsk_ring_ready(&p->rx), i = 0;
+	uint32_t ready = recv_look(p), i = 0;
 
 	if (VIO_UNLIKELY(p->rx.broken))
 		VIO_STORE(&p->gone, true);

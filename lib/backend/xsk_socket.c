@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 /* The kernel lets go of a queue some time after the last socket on it was closed. */
+#define SOCKET_BUSY_BUDGET 64 /* frames that a call takes from the driver, at most */
 #define SOCKET_TRIES 200u
 #define SOCKET_WAIT_NS 5000000
 
@@ -115,6 +116,21 @@ static int socket_bind(struct xsk_pair *p)
 		  : 0;
 }
 
+/* The driver's interrupts stay off as long as the lanes ask it for frames themselves. */
+static int socket_busy_poll(const struct xsk_pair *p)
+{
+	const int prefer = 1, budget = SOCKET_BUSY_BUDGET, usecs = p->s->busy_poll;
+
+	if (!usecs)
+		return 0;
+	if (setsockopt(p->fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, &prefer, sizeof(prefer)) ||
+	    setsockopt(p->fd, SOL_SOCKET, SO_BUSY_POLL, &usecs, sizeof(usecs)) ||
+	    setsockopt(p->fd, SOL_SOCKET, SO_BUSY_POLL_BUDGET, &budget, sizeof(budget)))
+		return vio__fail(errno, "xsk: %s: busy-poll=%d: %s%s", p->s->name, usecs, strerror(errno),
+				 errno == ENOPROTOOPT ? " (needs Linux 5.11)" : "");
+	return 0;
+}
+
 static void socket_fill(struct xsk_pair *p)
 {
 	for (uint32_t i = 0; i < p->ring; i++) {
@@ -145,6 +161,7 @@ static int socket_open(struct xsk_pair *p, struct vio_mem *mem)
 	rc = rc ? rc : socket_rings(p);
 	if (!rc)
 		socket_fill(p);
+	rc = rc ? rc : socket_busy_poll(p);
 	rc = rc ? rc : socket_bind(p);
 	rc = rc ? rc : xsk_prog_add(p->s, p->queue, p->fd);
 	if (rc)
