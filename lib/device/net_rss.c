@@ -126,8 +126,7 @@ void vio__net_hash_reset(struct vio_dev *d)
 	vio__steer_set(&n->hash, NULL);
 }
 
-/* Copies the first bytes of the frame that begins in r[0]; returns how many. Short buffers make them lie in
- * several.
+/* Copies the first bytes of the frame that begins in r[0], maybe in several short buffers; returns how many.
  */
 static unsigned rss_head(const struct net *net, struct vio_req *const *r, unsigned n,
 			 uint8_t head[PACKET_HEAD_MAX])
