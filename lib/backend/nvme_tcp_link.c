@@ -19,6 +19,7 @@ static int link_stage(struct host_link *k)
 int vio__host_link_init(struct host_link *k, unsigned nslots, unsigned rx_size, uint8_t digests)
 {
 	k->fd = -1;
+	k->why = "";
 	k->nslots = nslots;
 	k->rx_size = rx_size;
 	k->digests = digests;
@@ -54,18 +55,16 @@ static void link_reset(struct host_link *k)
 
 int vio__host_link_dial(struct host_link *k, const struct sockaddr *to, socklen_t len)
 {
-	struct linger abort = { .l_onoff = 1 };
 	int on = 1;
 
 	link_reset(k);
+	k->why = "";
 	k->fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (k->fd < 0)
 		return vio__fail(errno, "nvme-tcp: socket: %s", strerror(errno));
 	setsockopt(k->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(k->fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
 	k->state = LINK_CONNECTING;
 	k->readable = k->writable = k->ended = false;
-	k->why = "";
 	if (!connect(k->fd, to, len)) {
 		k->writable = true;
 		return 0;
@@ -76,20 +75,22 @@ int vio__host_link_dial(struct host_link *k, const struct sockaddr *to, socklen_
 	return -errno;
 }
 
-void vio__host_link_close(struct host_link *k)
-{
-	if (k->fd >= 0)
-		close(k->fd);
-	k->fd = -1;
-	k->state = LINK_NONE;
-	link_reset(k);
-}
-
 void vio__host_link_sever(int fd)
 {
 	struct sockaddr none = { .sa_family = AF_UNSPEC };
 
 	connect(fd, &none, sizeof(none)); /* resets the connection and forgets what is unsent */
+}
+
+void vio__host_link_close(struct host_link *k)
+{
+	if (k->fd >= 0) {
+		vio__host_link_sever(k->fd);
+		close(k->fd);
+	}
+	k->fd = -1;
+	k->state = LINK_NONE;
+	link_reset(k);
 }
 
 static void tx_add(struct host_link *k, void *p, size_t n)
