@@ -5,6 +5,7 @@
 . "$guest_lib/talk.bash"
 net_harness "$1"
 all_queues_or_skip
+[ -n "${VIO_KERNEL-}" ] || image=$("$guest_lib/image" backports) || skip "no kernel that knows coalescing by queues"
 
 # How many the guest's receive queue has had, or the whole card, where QEMU gives it no vectors.
 interrupts() {

@@ -90,10 +90,10 @@ in_namespace() {
 	"${enter_namespace[@]}" "$@"
 }
 
-# Has guests booted by QEMU 10 or newer, with MSI-X.
+# newer_qemu [11]: has guests booted by QEMU 10, or 11, or newer, with MSI-X.
 newer_qemu() {
 	local words
-	words=$("$guest_lib/qemu") || skip "no QEMU 10 or newer to boot guests with"
+	words=$("$guest_lib/qemu" "$@") || skip "no QEMU ${1-10} or newer to boot guests with"
 	read -r -a guest_qemu <<<"$words"
 	nic_vectors=()
 }
@@ -118,8 +118,9 @@ nic_socket=reconnect=1
 
 # QEMU's own network card keeps the control queue to itself; its device for tests lets all queues through.
 all_queues_or_skip() {
+	[ -n "${VIO_QEMU-}" ] || newer_qemu 11
 	"${guest_qemu[@]}" -device vhost-user-test-device-pci,help 2>/dev/null | grep options >/dev/null ||
-		skip "this QEMU has no vhost-user-test-device-pci, which came with QEMU 11: VIO_QEMU may name one"
+		skip "this QEMU has no vhost-user-test-device-pci, which came with QEMU 11"
 }
 
 # all_queues_args NAME PAIRS: QEMU's arguments for such a card at the port that is served at $work/NAME.
