@@ -5,6 +5,7 @@
  */
 #include "our_target.h"
 #include "stamped.h"
+#include "wire/nvme_tcp.h"
 
 #include <pthread.h>
 
@@ -54,7 +55,7 @@ static void under_load(void **state)
 static void with_few_commands_and_digests(void **state)
 {
 	(void)state;
-	rounds(",depth=40,digests=both");
+	rounds(vio__nvme_tcp_has_digests() ? ",depth=40,digests=both" : ",depth=40");
 }
 
 /* A thread with a lane of its own writes a part of the disk, over and over, and reads what it wrote last. */
