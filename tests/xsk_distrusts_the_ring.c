@@ -74,7 +74,7 @@ static void bad_receive_entries(void **state)
 	struct vio_req *r[RING];
 
 	post(t, 10);
-	memset(t->rings.pair.umem.base + 3 * XSK_CHUNK + 256, 'x', 100);
+	memset(t->rings.pair.umem->base + 3 * XSK_CHUNK + 256, 'x', 100);
 	rings_receive(&t->rings, UINT64_MAX, 100, 0);
 	rings_receive(&t->rings, end, 100, 0);
 	rings_receive(&t->rings, end - XSK_CHUNK, 100, 0);	       /* a frame for sending */

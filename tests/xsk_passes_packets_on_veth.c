@@ -7,10 +7,13 @@
 #define _GNU_SOURCE
 #include "tap.h"
 
+#include <linux/capability.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 
 #define PROTOCOL 0x88b5 /* for local experiments */
 
@@ -179,16 +182,21 @@ static void frames_pass_both_ways(void **state)
 	down(&t);
 }
 
-/* A sending lane over guest memory. */
-static struct way guest_way(struct bench *t, struct vio_mem *mem)
+/* A pair's sending lane over guest memory. */
+static struct way guest_way_of(struct bench *t, struct vio_mem *mem, unsigned pair)
 {
-	VIO_OPTS(vio_lane_opts, o, .mem = mem);
+	VIO_OPTS(vio_lane_opts, o, .mem = mem, .pair = (uint16_t)pair);
 	struct way w = { 0 };
 
 	if (vio_lane_new(&w.lane, t->b, t->p, &o))
 		fail_msg("%s", vio_errmsg());
 	assert_int_equal(vio_req_pool_new(&w.pool, w.lane, WAY_REQS, 4), 0);
 	return w;
+}
+
+static struct way guest_way(struct bench *t, struct vio_mem *mem)
+{
+	return guest_way_of(t, mem, 0);
 }
 
 /* Two regions, as a guest has them below and above 4 GiB. */
@@ -241,6 +249,85 @@ static void guest_memory_is_sent_without_a_copy(void **state)
 		frame_check(got, way_recv(&t.recv, t.p, got, &flags, &o), 5);
 	}
 	down(&t);
+	vio_mem_free(mem);
+}
+
+/* From here on what this thread pins is counted. */
+static void pin_at_most(rlim_t bytes)
+{
+	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct d[2];
+	struct rlimit l = { bytes, bytes };
+
+	assert_int_equal(syscall(SYS_capget, &h, d), 0);
+	d[0].effective &= ~(1u << CAP_IPC_LOCK);
+	assert_int_equal(syscall(SYS_capset, &h, d), 0);
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &l), 0);
+}
+
+/* What the other end says comes on this queue. */
+static void kernel_sends_to(unsigned queue)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command),
+		 "unshare -m sh -c 'mount -t sysfs s /sys && cd /sys/class/net/vio1/queues && "
+		 "echo %u >tx-0/xps_cpus && echo %u >tx-1/xps_cpus'",
+		 queue ? 0 : 3, queue ? 3 : 0);
+	run(command);
+}
+
+static void pair_works(struct bench *t, struct vio_mem *mem, unsigned pair, unsigned first)
+{
+	struct way send = guest_way_of(t, mem, pair), recv = way_open(t->b, t->p, pair, true, 2048);
+	struct vio_offload o;
+	char got[4096];
+	uint8_t flags;
+
+	kernel_sends_to(pair);
+	for (unsigned i = first; i < first + 300; i += 30) {
+		send_batch(&send, vio_mem_ptr(mem, 0, 1 << 20), i, 30);
+		send_finish(&send, t->p, 30);
+		way_post(&recv, 30, 0, 0);
+		for (unsigned k = i; k < i + 30; k++) {
+			kernel_hears(t, k);
+			kernel_says(t, k);
+		}
+		for (unsigned k = i; k < i + 30; k++)
+			frame_check(got, way_recv(&recv, t->p, got, &flags, &o), k);
+	}
+	way_close(&send);
+	way_close(&recv);
+}
+
+/* The limit lets frames and guest memory, 3 MiB, be pinned once. A pair that holds nothing but the umem keeps
+ * it for those that come and go. */
+static void pairs_pin_their_memory_once(void **state)
+{
+	struct bench t = { .p = poller_from(state) };
+	struct vio_mem *mem = guest_memory();
+	struct way first, second;
+
+	pin_at_most(4 << 20);
+	run("ip link add vio0 numrxqueues 2 numtxqueues 2 type veth peer name vio1 numrxqueues 2 numtxqueues "
+	    "2 && "
+	    "ip link set vio0 up && ip link set vio1 up");
+	assert_int_equal(vio_backend_new(&t.b, vio_backend_find("xsk"), NULL, NULL, "vio0,queues=2,ring=64"),
+			 0);
+	t.kernel = packet_socket("vio1");
+	first = guest_way_of(&t, mem, 1);
+	pair_works(&t, mem, 0, 0);
+	pair_works(&t, mem, 0, 300);
+	second = guest_way_of(&t, mem, 0);
+	way_close(&first);
+	pair_works(&t, mem, 1, 600);
+	way_close(&second);
+	assert_int_equal(counter_of(t.b, "zero_copy"), 900);
+	assert_int_equal(counter_of(t.b, "copies"), 900); /* what was received */
+	assert_int_equal(counter_of(t.b, "bad_ring_entries"), 0);
+	vio_backend_free(t.b);
+	close(t.kernel);
+	run("ip link del vio1");
 	vio_mem_free(mem);
 }
 
@@ -501,6 +588,7 @@ int main(void)
 		BOTH(a_busy_poller_finds_frames),
 		BOTH(a_busy_poller_may_ask_the_driver),
 		BOTH(lanes_can_be_opened_again),
+		BOTH(pairs_pin_their_memory_once), /* limits all that come after it */
 		cmocka_unit_test(wrong_arguments_are_refused),
 	};
 

@@ -60,10 +60,11 @@ static inline int rings_up(struct rings *t, struct vio_poller *poller, bool unal
 	t->p = poller;
 	*p = (struct xsk_pair){ .s = &t->s, .ring = RING, .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) };
 	rc = xsk_pair_alloc(p);
-	rc = rc ? rc : xsk_umem_open(&p->umem, 2 * RING, NULL);
-	p->umem.unaligned = unaligned;
-	if (unaligned)
-		p->umem.region[p->umem.nregions++] =
+	rc = rc ? rc : xsk_umem_new(&p->umem, 2 * RING, NULL, false);
+	if (!rc)
+		p->umem->unaligned = unaligned;
+	if (!rc && unaligned)
+		p->umem->region[p->umem->nregions++] =
 			(struct xsk_region){ t->guest, sizeof(t->guest), 2 * RING * XSK_CHUNK };
 	rings_new(p);
 	rc = rc ? rc : vio_backend_new(&t->null, vio_backend_find("null"), NULL, NULL, NULL);
@@ -96,7 +97,7 @@ static inline unsigned rings_down(struct rings *t)
 	ring_free(&p->fill);
 	ring_free(&p->completion);
 	close(p->fd);
-	xsk_umem_close(&p->umem);
+	xsk_umem_put(p->umem);
 	xsk_pair_free(p);
 	vio_req_pool_free(t->pool);
 	vio_lane_free(t->send);

@@ -4,10 +4,11 @@
  * the type, xsk_prog.c sends the interface's packets here, xsk_socket.c makes a queue's
  * socket, xsk_umem.c its memory, xsk_send.c and xsk_recv.c are the lanes.
  *
- * A pair is one socket: its two lanes may be on two threads, since they share no ring. The
- * umem starts with frames of our own, one for each entry of the rings: what comes is
- * received there and copied. Behind them, where the layout allows, lies guest memory,
- * mapped a second time: a guest's packet is sent from where it is.
+ * A pair is one socket: its two lanes may be on two threads, since they share no ring. Pairs
+ * share a umem, so that its memory is pinned once. It starts with frames of our own, one for
+ * each entry of each pair's rings: what comes is received there and copied. Behind them,
+ * where the layout allows, lies guest memory, mapped a second time: a guest's packet is sent
+ * from where it is.
  *
  * Only plain system calls: neither libbpf nor libxdp is needed.
  */
@@ -58,10 +59,11 @@ struct xsk_region {
 };
 
 struct xsk_umem {
+	unsigned refs; /* of pairs; under the store's lock */
 	char *base;
 	uint64_t size;
-	bool unaligned;	     /* holds guest memory: addresses are base | offset << 48 */
-	struct vio_mem *mem; /* whose mappings the regions name; a reference */
+	struct vio_mem *mem; /* what its first pair has asked to hold, or NULL; a reference */
+	bool unaligned;	     /* does hold it: addresses are base | offset << 48 */
 	unsigned nregions;
 	struct xsk_region region[XSK_REGIONS];
 };
@@ -81,7 +83,8 @@ struct xsk_pair {
 	struct vio_lane *send, *recv;
 	bool gone;     /* atomic: the interface has vanished, or the kernel broke a ring */
 	uint32_t ring; /* entries of each ring; frames of each direction */
-	struct xsk_umem umem;
+	struct xsk_umem *umem;
+	uint32_t first; /* of the umem's frames that are this pair's */
 	/* The sending lane's. */
 	struct xsk_ring tx, completion;
 	struct xsk_slot *slot;
@@ -117,9 +120,9 @@ int xsk_prog_open(struct xsk_store *s, unsigned queues);
 void xsk_prog_close(struct xsk_store *s);
 int xsk_prog_add(struct xsk_store *s, unsigned queue, int fd);
 
-/* xsk_umem.c: frames of our own, and guest memory as far as it fits (mem may be NULL). */
-int xsk_umem_open(struct xsk_umem *u, uint32_t frames, struct vio_mem *mem);
-void xsk_umem_close(struct xsk_umem *u);
+/* xsk_umem.c: frames of our own, and, with guest, the memory mem (or NULL) if it fits. -errno. */
+int xsk_umem_new(struct xsk_umem **u, uint32_t frames, struct vio_mem *mem, bool guest);
+void xsk_umem_put(struct xsk_umem *u); /* NULL is fine */
 /* Where len bytes at p are in the umem, or UINT64_MAX. */
 uint64_t xsk_umem_find(const struct xsk_umem *u, const void *p, uint64_t len);
 
@@ -149,15 +152,15 @@ static inline void xsk_count(struct xsk_pair *p, enum xsk_counter c, uint64_t n)
 		__atomic_fetch_add(&p->s->count[c], n, __ATOMIC_RELAXED);
 }
 
-/* Frames: those for receiving come first, then those for sending. */
-static inline uint64_t xsk_recv_frame(uint32_t i)
+/* Frames of a pair: those for receiving come first, then those for sending. */
+static inline uint64_t xsk_recv_frame(const struct xsk_pair *p, uint32_t i)
 {
-	return (uint64_t)i * XSK_CHUNK;
+	return (uint64_t)(p->first + i) * XSK_CHUNK;
 }
 
 static inline uint64_t xsk_send_frame(const struct xsk_pair *p, uint32_t slot)
 {
-	return (uint64_t)(p->ring + slot) * XSK_CHUNK;
+	return xsk_recv_frame(p, p->ring + slot);
 }
 
 #endif

@@ -122,9 +122,9 @@ static void recv_one(struct xsk_pair *p)
 	uint64_t at = VIO_LOAD(&d->addr), frame;
 	uint32_t len = VIO_LOAD(&d->len);
 
-	if (p->umem.unaligned)
+	if (p->umem->unaligned)
 		at = (at & XSK_UNALIGNED_BUF_ADDR_MASK) + (at >> XSK_UNALIGNED_BUF_OFFSET_SHIFT);
-	frame = at / XSK_CHUNK;
+	frame = at / XSK_CHUNK - p->first;
 	if (VIO_UNLIKELY(frame >= p->ring || !p->filled[frame])) {
 		xsk_count(p, XSK_BAD_RING, 1);
 		return;
@@ -132,8 +132,8 @@ static void recv_one(struct xsk_pair *p)
 	if (VIO_UNLIKELY(len > XSK_CHUNK - at % XSK_CHUNK || VIO_LOAD(&d->options)))
 		xsk_count(p, XSK_BAD_RING, 1);
 	else
-		recv_frame(p, p->umem.base + at, len);
-	p->fill.addr[xsk_ring_at(&p->fill, p->fill.own++)] = xsk_recv_frame((uint32_t)frame);
+		recv_frame(p, p->umem->base + at, len);
+	p->fill.addr[xsk_ring_at(&p->fill, p->fill.own++)] = xsk_recv_frame(p, (uint32_t)frame);
 }
 
 static void recv_call(struct xsk_pair *p)

@@ -23,14 +23,14 @@ static uint64_t send_addr(const struct xsk_pair *p, uint32_t slot, uint64_t at)
 {
 	uint64_t offset = 2ull * slot + at % 2;
 
-	return p->umem.unaligned ? offset << SEND_OFFSET_SHIFT | (at - offset) : at;
+	return p->umem->unaligned ? offset << SEND_OFFSET_SHIFT | (at - offset) : at;
 }
 
 /* The slot that an answer is for, or NULL. */
 static struct xsk_slot *send_answered(const struct xsk_pair *p, uint64_t addr)
 {
-	uint64_t i = p->umem.unaligned ? addr >> (SEND_OFFSET_SHIFT + 1)
-				       : (addr - xsk_send_frame(p, 0)) / XSK_CHUNK;
+	uint64_t i = p->umem->unaligned ? addr >> (SEND_OFFSET_SHIFT + 1)
+					: (addr - xsk_send_frame(p, 0)) / XSK_CHUNK;
 	struct xsk_slot *slot;
 
 	if (i >= p->ring)
@@ -74,7 +74,7 @@ static void send_reclaim(struct xsk_pair *p)
 
 static uint32_t send_copy(struct xsk_pair *p, uint32_t slot, const struct vio_req *r)
 {
-	char *frame = p->umem.base + xsk_send_frame(p, slot);
+	char *frame = p->umem->base + xsk_send_frame(p, slot);
 	size_t at = 0;
 
 	for (unsigned i = 0; i < r->niov; i++) {
@@ -206,8 +206,8 @@ static bool send_one(struct xsk_pair *p, struct vio_req *r, struct send_counts *
 		return true;
 	i = p->idle[--p->nidle];
 	slot = &p->slot[i];
-	if (r->niov == 1 && p->umem.unaligned)
-		at = xsk_umem_find(&p->umem, r->iov->iov_base, len);
+	if (r->niov == 1 && p->umem->unaligned)
+		at = xsk_umem_find(p->umem, r->iov->iov_base, len);
 	*slot = (struct xsk_slot){ .busy = true, .index = p->tx.own };
 	if (at == UINT64_MAX) {
 		len = send_copy(p, i, r);

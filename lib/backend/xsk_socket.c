@@ -46,15 +46,17 @@ static int socket_set(const struct xsk_pair *p, int opt, const void *value, sock
 	return vio__fail(errno, "xsk: %s queue %u: %s: %s", p->s->name, p->queue, what, strerror(errno));
 }
 
-static int socket_umem(const struct xsk_pair *p)
+/* Frames for all the store's pairs: those that come later share them. */
+static int socket_umem(struct xsk_pair *p, struct vio_mem *mem, bool guest)
 {
-	const struct xdp_umem_reg reg = {
-		.addr = (uintptr_t)p->umem.base,
-		.len = p->umem.size,
-		.chunk_size = XSK_CHUNK,
-		.flags = p->umem.unaligned ? XDP_UMEM_UNALIGNED_CHUNK_FLAG : 0,
-	};
+	struct xdp_umem_reg reg = { .chunk_size = XSK_CHUNK };
+	int rc = xsk_umem_new(&p->umem, p->s->pairs * 2 * p->ring, mem, guest);
 
+	if (rc)
+		return rc;
+	reg.addr = (uintptr_t)p->umem->base;
+	reg.len = p->umem->size;
+	reg.flags = p->umem->unaligned ? XDP_UMEM_UNALIGNED_CHUNK_FLAG : 0;
 	return socket_set(p, XDP_UMEM_REG, &reg, sizeof(reg), "its frames were refused (RLIMIT_MEMLOCK?)");
 }
 
@@ -94,13 +96,15 @@ static int socket_rings(struct xsk_pair *p)
 	return rc ? rc : socket_map(p, &p->tx, &off.tx, sizeof(struct xdp_desc), XDP_PGOFF_TX_RING);
 }
 
-static int socket_bind(struct xsk_pair *p)
+/* One that shares a umem (donor: who has it already) has its mode too, and must not ask for one. */
+static int socket_bind(struct xsk_pair *p, const struct xsk_pair *donor)
 {
 	const struct sockaddr_xdp to = {
 		.sxdp_family = AF_XDP,
-		.sxdp_flags = p->s->bind | XDP_USE_NEED_WAKEUP,
+		.sxdp_flags = donor ? XDP_SHARED_UMEM : p->s->bind | XDP_USE_NEED_WAKEUP,
 		.sxdp_ifindex = p->s->index,
 		.sxdp_queue_id = p->queue,
+		.sxdp_shared_umem_fd = donor ? (uint32_t)donor->fd : 0,
 	};
 	const struct timespec wait = { .tv_nsec = SOCKET_WAIT_NS };
 	int rc;
@@ -134,7 +138,7 @@ static int socket_busy_poll(const struct xsk_pair *p)
 static void socket_fill(struct xsk_pair *p)
 {
 	for (uint32_t i = 0; i < p->ring; i++) {
-		p->fill.addr[xsk_ring_at(&p->fill, p->fill.own++)] = xsk_recv_frame(i);
+		p->fill.addr[xsk_ring_at(&p->fill, p->fill.own++)] = xsk_recv_frame(p, i);
 		p->filled[i] = true;
 	}
 	xsk_ring_give(&p->fill);
@@ -147,7 +151,7 @@ static void socket_unmap(struct xsk_ring *r)
 	*r = (struct xsk_ring){ 0 };
 }
 
-static int socket_open(struct xsk_pair *p, struct vio_mem *mem)
+static int socket_open(struct xsk_pair *p, const struct xsk_pair *donor, struct vio_mem *mem, bool guest)
 {
 	int rc;
 
@@ -156,25 +160,43 @@ static int socket_open(struct xsk_pair *p, struct vio_mem *mem)
 		return vio__fail(errno, "xsk: no AF_XDP socket: %s%s", strerror(errno),
 				 errno == EPERM ? " (needs CAP_NET_RAW)" : "");
 	rc = xsk_pair_alloc(p);
-	rc = rc ? rc : xsk_umem_open(&p->umem, 2 * p->ring, mem);
-	rc = rc ? rc : socket_umem(p);
+	p->first = (uint32_t)(p - p->s->pair) * 2 * p->ring;
+	if (donor) {
+		p->umem = donor->umem;
+		p->umem->refs++;
+	} else {
+		rc = rc ? rc : socket_umem(p, mem, guest);
+	}
 	rc = rc ? rc : socket_rings(p);
 	if (!rc)
 		socket_fill(p);
 	rc = rc ? rc : socket_busy_poll(p);
-	rc = rc ? rc : socket_bind(p);
+	rc = rc ? rc : socket_bind(p, donor);
 	rc = rc ? rc : xsk_prog_add(p->s, p->queue, p->fd);
 	if (rc)
 		xsk_pair_close(p);
 	return rc;
 }
 
+/* A pair whose umem was made for the same guest memory, or NULL. */
+static const struct xsk_pair *socket_donor(const struct xsk_store *s, const struct vio_mem *mem)
+{
+	for (unsigned i = 0; i < s->pairs; i++)
+		if (s->pair[i].fd >= 0 && s->pair[i].umem->mem == mem)
+			return &s->pair[i];
+	return NULL;
+}
+
 int xsk_pair_open(struct xsk_pair *p, struct vio_mem *mem)
 {
-	int rc = socket_open(p, p->s->pin ? mem : NULL);
+	struct vio_mem *wanted = p->s->pin ? mem : NULL;
+	const struct xsk_pair *donor = socket_donor(p->s, wanted);
+	int rc = donor ? socket_open(p, donor, NULL, false) : -EINVAL;
 
+	if (rc == -EINVAL) /* before Linux 5.10 queues can't share */
+		rc = socket_open(p, NULL, wanted, true);
 	/* Guest memory may be more than may be pinned. */
-	return rc && p->s->pin && mem ? socket_open(p, NULL) : rc;
+	return rc && wanted ? socket_open(p, NULL, wanted, false) : rc;
 }
 
 void xsk_pair_close(struct xsk_pair *p)
@@ -186,6 +208,7 @@ void xsk_pair_close(struct xsk_pair *p)
 	if (p->fd >= 0)
 		close(p->fd);
 	p->fd = -1;
-	xsk_umem_close(&p->umem);
+	xsk_umem_put(p->umem);
+	p->umem = NULL;
 	xsk_pair_free(p);
 }

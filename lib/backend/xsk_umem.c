@@ -44,6 +44,14 @@ static bool umem_guest(struct xsk_umem *u, uint64_t at, struct vio_mem *mem)
 	return true;
 }
 
+static void umem_unmap(struct xsk_umem *u)
+{
+	if (u->base && u->base != MAP_FAILED)
+		munmap(u->base, u->size);
+	u->base = NULL;
+	u->nregions = 0;
+}
+
 static int umem_map(struct xsk_umem *u, uint64_t own, uint64_t size)
 {
 	const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -52,36 +60,49 @@ static int umem_map(struct xsk_umem *u, uint64_t own, uint64_t size)
 	u->base = mmap(NULL, size, PROT_NONE, flags | MAP_NORESERVE, -1, 0);
 	if (u->base == MAP_FAILED || mmap(u->base, own, PROT_READ | PROT_WRITE,
 					  flags | MAP_FIXED | MAP_POPULATE, -1, 0) == MAP_FAILED) {
-		xsk_umem_close(u);
+		umem_unmap(u);
 		return vio__fail(ENOMEM, "xsk: no room for %llu bytes of frames", (unsigned long long)size);
 	}
 	return 0;
 }
 
-int xsk_umem_open(struct xsk_umem *u, uint32_t frames, struct vio_mem *mem)
+static int umem_open(struct xsk_umem *u, uint32_t frames, struct vio_mem *guest)
 {
-	uint64_t own = (uint64_t)frames * XSK_CHUNK, guest = umem_guest_size(mem);
-	int rc;
+	uint64_t own = (uint64_t)frames * XSK_CHUNK, more = umem_guest_size(guest);
+	int rc = umem_map(u, own, own + more);
 
-	*u = (struct xsk_umem){ 0 };
-	rc = umem_map(u, own, own + guest);
-	if (rc || !guest)
+	if (rc || !more)
 		return rc;
-	if (umem_guest(u, own, mem)) {
-		u->unaligned = true;
-		u->mem = vio_mem_ref(mem);
+	u->unaligned = umem_guest(u, own, guest);
+	if (u->unaligned)
 		return 0;
-	}
-	xsk_umem_close(u);
+	umem_unmap(u);
 	return umem_map(u, own, own);
 }
 
-void xsk_umem_close(struct xsk_umem *u)
+int xsk_umem_new(struct xsk_umem **out, uint32_t frames, struct vio_mem *mem, bool guest)
 {
-	if (u->base && u->base != MAP_FAILED)
-		munmap(u->base, u->size);
+	struct xsk_umem *u = calloc(1, sizeof(*u));
+	int rc = u ? umem_open(u, frames, guest ? mem : NULL) : vio__fail(ENOMEM, "xsk: out of memory");
+
+	*out = NULL;
+	if (rc) {
+		free(u);
+		return rc;
+	}
+	u->refs = 1;
+	u->mem = mem ? vio_mem_ref(mem) : NULL;
+	*out = u;
+	return 0;
+}
+
+void xsk_umem_put(struct xsk_umem *u)
+{
+	if (!u || --u->refs)
+		return;
+	umem_unmap(u);
 	vio_mem_free(u->mem);
-	*u = (struct xsk_umem){ 0 };
+	free(u);
 }
 
 uint64_t xsk_umem_find(const struct xsk_umem *u, const void *ptr, uint64_t len)
