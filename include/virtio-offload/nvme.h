@@ -25,6 +25,10 @@ struct vio_nvme_opts {
 	const char *model;	 /* up to 40; NULL means "virtio-offload" */
 	unsigned max_namespaces; /* namespace ids are 1 to this: at most 1024, 0 means 128 */
 	unsigned max_queues;	 /* I/O queues of a controller: at most 1024, 0 means 64 */
+	/* Controllers' ids: processes that serve one subsystem together have ranges of their own. 0 means 1,
+	 * and 0xffef, which is the last there is. */
+	uint16_t first_controller, last_controller;
+	uint16_t reserved[2]; /* 0 */
 };
 
 /* -EINVAL for a bad option, -ENOSYS in a library built without NVMe. */
@@ -42,10 +46,12 @@ VIO_API int vio_nvme_allow(struct vio_nvme *s, const char *host_nqn);
 
 struct vio_nvme_ns_opts {
 	size_t sz;
-	uint32_t nsid;	  /* 0: the lowest that is free */
-	bool read_only;	  /* as a store that is read-only always is */
-	uint8_t uuid[16]; /* all zero: made of the subsystem's NQN and the id, always the same */
-	bool reserved[3]; /* 0 */
+	uint32_t nsid;	    /* 0: the lowest that is free */
+	bool read_only;	    /* as a store that is read-only always is */
+	uint8_t uuid[16];   /* all zero: made of the subsystem's NQN and the id, always the same */
+	bool reserved[3];   /* 0 */
+	uint32_t ana_group; /* 1 to 128; 0 means 1 */
+	uint32_t reserved2; /* 0 */
 };
 
 /*
@@ -63,6 +69,29 @@ VIO_API int vio_nvme_ns_remove(struct vio_nvme *s, uint32_t nsid);
 /* Asks the backend for its size anew, and tells the hosts if it has changed. -ENOENT, or what the backend
  * said. */
 VIO_API int vio_nvme_ns_resize(struct vio_nvme *s, uint32_t nsid);
+
+/*
+ * Asymmetric namespace access (8.1): how well the namespaces of a group are reached by a port, which is a
+ * number that transports are given. The numbers are the specification's.
+ */
+enum vio_nvme_ana {
+	VIO_NVME_ANA_OPTIMIZED = 1, /* at first */
+	VIO_NVME_ANA_NON_OPTIMIZED = 2,
+	VIO_NVME_ANA_INACCESSIBLE = 3,
+	VIO_NVME_ANA_PERSISTENT_LOSS = 4, /* for ever */
+	VIO_NVME_ANA_CHANGE = 15,	  /* for 10 seconds at most: then hosts need not wait any longer */
+};
+
+/*
+ * Sets the state of a group at a port, or at all of them, those to come too (0). I/O commands that begin from
+ * soon after on are refused in the last three states, and not executed; those under way end as they would
+ * have. Hosts are told at once, of CHANGE when they try. -EINVAL, -ENOMEM, -EPERM where the state is
+ * PERSISTENT_LOSS.
+ */
+VIO_API int vio_nvme_ana_set(struct vio_nvme *s, uint16_t port, uint32_t group, enum vio_nvme_ana state);
+
+/* The state, or -EINVAL for a group that can't be. Port 0: what a port that is new has. */
+VIO_API int vio_nvme_ana_get(struct vio_nvme *s, uint16_t port, uint32_t group);
 
 /* What was done for all hosts so far. */
 struct vio_nvme_stats {

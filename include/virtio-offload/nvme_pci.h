@@ -24,6 +24,8 @@ struct vio_nvme_pci_opts {
 	unsigned npollers;
 	unsigned queues; /* pairs for I/O: at most 511, 0 means 31; never more than the subsystem has */
 	size_t buffers;	 /* bytes a poller for commands' data that can't stay where it is; 0 means 4 MiB */
+	uint16_t port;	 /* the subsystem's that this is, see vio_nvme_ana_set; 0 means 1 */
+	uint16_t reserved[3]; /* 0 */
 };
 
 /*

@@ -28,9 +28,11 @@ struct vio_nvme_tcp_opts {
 	/* From the connection on until its Connect was accepted, and for what a host has begun: the rest of a
 	 * PDU, data that was asked for, reading what was sent. 0 means 5000. */
 	unsigned timeout_ms;
-	bool no_digests;  /* refuse digests, which a library built without ISA-L always does */
-	bool reserved[3]; /* 0 */
-	size_t buffers;	  /* bytes of data buffers a poller, taken as they are used; 0 means 32 MiB */
+	bool no_digests;       /* refuse digests, which a library built without ISA-L always does */
+	bool reserved[3];      /* 0 */
+	size_t buffers;	       /* bytes of data buffers a poller, taken as they are used; 0 means 32 MiB */
+	uint16_t port;	       /* the subsystem's that this is, see vio_nvme_ana_set; 0 means 1 */
+	uint16_t reserved2[3]; /* 0 */
 };
 
 /* Listens; p serves the listening socket. -EADDRINUSE, -EINVAL, or what socket said; -ENOSYS in a

@@ -5,8 +5,6 @@
 
 #include <limits.h>
 
-#define CTRL_LAST_ID 0xffefu /* larger ones are reserved */
-
 static bool ctrl_id_taken(const struct vio_nvme *s, uint16_t id)
 {
 	for (const struct nv_ctrl *c = s->ctrls; c; c = c->next)
@@ -18,10 +16,12 @@ static bool ctrl_id_taken(const struct vio_nvme *s, uint16_t id)
 /* Ids go round, so that one is not soon another host's. 0: all are taken. */
 static uint16_t ctrl_new_id(struct vio_nvme *s)
 {
-	for (unsigned i = 0; i < CTRL_LAST_ID; i++) {
-		s->last_cntlid = (uint16_t)(s->last_cntlid % CTRL_LAST_ID + 1u);
-		if (!ctrl_id_taken(s, s->last_cntlid))
-			return s->last_cntlid;
+	for (unsigned i = s->first_cntlid; i <= s->last_cntlid; i++) {
+		uint16_t id = s->next_cntlid;
+
+		s->next_cntlid = (uint16_t)(id == s->last_cntlid ? s->first_cntlid : id + 1);
+		if (!ctrl_id_taken(s, id))
+			return id;
 	}
 	return 0;
 }

@@ -178,7 +178,7 @@ static void cc_disable(struct nv_qp *qp)
 	pthread_mutex_lock(&c->s->lock);
 	nv_ctrl_end_io(c);
 	nv_ctrl_reset(c);
-	c->event_due = c->event_masked = false;
+	c->events_due = c->events_masked = 0;
 	pthread_mutex_unlock(&c->s->lock);
 	nv_qp_drain(qp);
 }

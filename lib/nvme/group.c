@@ -31,6 +31,7 @@ static struct nv_lane *lane_new(struct nv_group *g, struct nv_ns *ns)
 	for (struct vio_lane *at = l->lane; at; at = at->next)
 		at->task = g->task;
 	l->ns = ns;
+	l->ana = &g->port->state[ns->ana_group];
 	return l;
 }
 
@@ -82,11 +83,12 @@ static void group_sync_msg(struct vio_msg *m)
 	group_sync(g);
 }
 
-int nv_group_init(struct nv_group *g, struct vio_nvme *s, struct vio_poller *p, struct vio_task *task,
-		  struct nvme_pool *pool)
+int nv_group_init(struct nv_group *g, struct vio_nvme *s, uint16_t port, struct vio_poller *p,
+		  struct vio_task *task, struct nvme_pool *pool)
 {
 	memset(g, 0, sizeof(*g));
-	g->by_nsid = calloc(s->max_ns + 1, sizeof(struct nv_lane *));
+	g->port = nv_port_get(s, port ? port : 1);
+	g->by_nsid = g->port ? calloc(s->max_ns + 1, sizeof(struct nv_lane *)) : NULL;
 	if (!g->by_nsid)
 		return vio__fail(ENOMEM, "nvme: out of memory");
 	g->s = s;
@@ -193,6 +195,24 @@ static void lane_up(struct nv_lane *l, struct vio_req **v, unsigned n)
 	}
 }
 
+/* What waited, while there is room; or none of it, if the namespace can't be reached here any more. */
+static unsigned lane_go_on(struct nv_lane *l)
+{
+	unsigned work = 0;
+
+	for (; l->waiting.head; work++) {
+		uint16_t status = nv_ana_refuses(l);
+
+		if (VIO_UNLIKELY(status))
+			nv_done(nvme_reqs_pop(&l->waiting), status);
+		else if (lane_add(l, l->waiting.head))
+			nvme_reqs_pop(&l->waiting);
+		else
+			break;
+	}
+	return work;
+}
+
 static unsigned lane_run(struct nv_lane *l)
 {
 	struct vio_req *v[NV_BATCH];
@@ -203,10 +223,7 @@ static unsigned lane_run(struct nv_lane *l)
 		lane_up(l, v, n);
 		work += n;
 	}
-	while (l->waiting.head && lane_add(l, l->waiting.head)) {
-		nvme_reqs_pop(&l->waiting);
-		work++;
-	}
+	work += lane_go_on(l);
 	if (l->nbatch)
 		lane_down(l);
 	return work;

@@ -44,8 +44,8 @@ static void id_ctrl_common(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
 
 static void id_ctrl_io(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
 {
-	id->cmic = 1u << 1;	/* several controllers share its namespaces */
-	id->oaes = 1u << 8;	/* tells of namespaces that changed */
+	id->cmic = 1u | 1u << 1 | 1u << 3; /* several ports and controllers, asymmetric access */
+	id->oaes = NVME_CTRL_OAES_NA | NVME_CTRL_OAES_ANA;
 	id->frmw = 1 | 1u << 1; /* one slot, which is fixed */
 	id->lpa |= 1u << 1 | 1u << 5;
 	id->rab = 6;
@@ -61,6 +61,9 @@ static void id_ctrl_io(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
 	id->iorcsz = sizeof(struct nvme_cqe) / 16;
 	id->ofcs = 1;	      /* Disconnect */
 	id->psd[0].mp = 2500; /* 25 W, as good a figure as any */
+	id->anatt = NV_ANA_SECONDS;
+	id->anacap = 0x1f | NVME_CTRL_ANACAP_GRPID_NO_CHG; /* all states */
+	id->anagrpmax = id->nanagrpid = NV_ANA_GROUPS;
 }
 
 /* What queues in memory have, and what only a fabric has. */
@@ -97,11 +100,15 @@ static uint16_t id_find(const struct nv_qp *qp, const struct nvme_req *r, struct
 	return 0;
 }
 
-static void id_ns_fill(const struct nv_ns *ns, struct nvme_id_ns *id)
+static void id_ns_fill(const struct nv_port *port, const struct nv_ns *ns, struct nvme_id_ns *id)
 {
+	uint8_t state = VIO_LOAD(&port->state[ns->ana_group]);
 	uint32_t blocks = ns->optimal >> ns->shift;
 
 	id->nsze = id->ncap = id->nuse = VIO_LOAD(&ns->blocks);
+	if (state == VIO_NVME_ANA_INACCESSIBLE || state == VIO_NVME_ANA_PERSISTENT_LOSS)
+		id->nuse = 0; /* as 8.1 wants it: others may know better */
+	id->anagrpid = ns->ana_group;
 	id->nsfeat = (uint8_t)(blocks ? 1u << 4 : 0); /* the preferred sizes below mean something */
 	id->nmic = 1;
 	id->dlfeat = 1u << 3; /* Write Zeroes may deallocate */
@@ -120,7 +127,7 @@ static uint16_t id_ns(const struct nv_qp *qp, struct nvme_req *r)
 	uint16_t status = id_find(qp, r, &ns);
 
 	if (ns)
-		id_ns_fill(ns, r->buf);
+		id_ns_fill(qp->group->port, ns, r->buf);
 	nv_ns_put(ns);
 	return status; /* an inactive one is all zeroes */
 }
@@ -135,6 +142,7 @@ static uint16_t id_ns_independent(const struct nv_qp *qp, struct nvme_req *r)
 		id->nmic = 1;
 		id->nsattr = ns->read_only;
 		id->nstat = 1; /* ready */
+		id->anagrpid = ns->ana_group;
 	}
 	nv_ns_put(ns);
 	return status;

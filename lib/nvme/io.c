@@ -166,7 +166,9 @@ void nv_io(struct nv_qp *qp, struct nvme_req *r)
 	}
 	if (VIO_LIKELY(nsid && nsid <= qp->group->s->max_ns))
 		l = nv_group_lane(qp->group, nsid);
-	status = VIO_LIKELY(l != NULL) ? io_check(qp, l->ns, r) : io_no_ns(qp, nsid);
+	status = VIO_LIKELY(l != NULL) ? nv_ana_refuses(l) : io_no_ns(qp, nsid);
+	if (VIO_LIKELY(!status))
+		status = io_check(qp, l->ns, r);
 	if (VIO_LIKELY(!status))
 		nv_group_submit(l, r);
 	else

@@ -23,7 +23,8 @@ union log_page {
 	struct nvme_supported_log_pages pages;
 	struct nvme_fid_supported_effects_log features;
 	struct nvmf_discovery_log discovery; /* and one entry */
-	uint8_t bytes[4096];
+	struct nvme_ana_log ana;
+	uint8_t bytes[NV_ANA_LOG(NV_MAX_NS)];
 };
 
 /* 128-bit counters, little-endian. */
@@ -103,7 +104,8 @@ static size_t log_changed(struct nv_qp *qp, union log_page *p, bool retain)
 	}
 	if (!retain) {
 		c->nchanged = 0;
-		c->many_changed = c->event_masked = c->event_due = false;
+		c->many_changed = false;
+		nv_event_read(c, NV_EVENT_NS);
 	}
 	pthread_mutex_unlock(&c->s->lock);
 	return sizeof(p->changed);
@@ -135,6 +137,7 @@ static size_t log_pages(union log_page *p)
 				       NVME_LOG_LID_FW_SLOT,
 				       NVME_LOG_LID_CHANGED_NS,
 				       NVME_LOG_LID_CMD_EFFECTS,
+				       NVME_LOG_LID_ANA,
 				       NVME_LOG_LID_FID_SUPPORTED_EFFECTS };
 
 	for (unsigned i = 0; i < sizeof(ids); i++)
@@ -209,6 +212,8 @@ static size_t log_make(struct nv_qp *qp, const struct nvme_cmd *cmd, union log_p
 		return log_changed(qp, p, cmd->cdw10 & LOG_RAE);
 	case NVME_LOG_LID_CMD_EFFECTS:
 		return log_effects(p);
+	case NVME_LOG_LID_ANA:
+		return nv_ana_log(qp, cmd, &p->ana);
 	case NVME_LOG_LID_FID_SUPPORTED_EFFECTS:
 		return log_features(p);
 	default:

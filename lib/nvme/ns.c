@@ -63,6 +63,8 @@ static int ns_make(struct nv_ns **out, struct vio_nvme *s, struct vio_backend *b
 		return rc;
 	if (o->nsid > s->max_ns)
 		return vio__fail(EINVAL, "nvme: namespace %u, expected 1 to %u", o->nsid, s->max_ns);
+	if (o->ana_group > NV_ANA_GROUPS)
+		return vio__fail(EINVAL, "nvme: ana_group=%u, expected 1 to %u", o->ana_group, NV_ANA_GROUPS);
 	ns = calloc(1, sizeof(*ns));
 	if (!ns)
 		return vio__fail(ENOMEM, "nvme: out of memory for a namespace");
@@ -72,7 +74,8 @@ static int ns_make(struct nv_ns **out, struct vio_nvme *s, struct vio_backend *b
 			      .shift = (unsigned)__builtin_ctz(i.block),
 			      .ops = i.ops,
 			      .optimal = i.optimal,
-			      .read_only = i.read_only || o->read_only };
+			      .read_only = i.read_only || o->read_only,
+			      .ana_group = o->ana_group ? o->ana_group : 1 };
 	ns->blocks = i.size >> ns->shift;
 	memcpy(ns->uuid, o->uuid, sizeof(ns->uuid));
 	vio__backend_ref(b);
@@ -96,6 +99,7 @@ static int ns_place(struct vio_nvme *s, struct nv_ns *ns)
 		nv_id_of(ns->uuid, s->nqn, ns->nsid);
 	s->ns[ns->nsid] = ns;
 	ns_sync_all(s);
+	nv_ana_moved(s, ns->ana_group);
 	nv_ns_changed(s, ns->nsid);
 	return (int)ns->nsid;
 }
@@ -132,6 +136,7 @@ int vio_nvme_ns_remove(struct vio_nvme *s, uint32_t nsid)
 	if (ns) {
 		s->ns[nsid] = NULL;
 		ns_sync_all(s);
+		nv_ana_moved(s, ns->ana_group);
 		nv_ns_changed(s, nsid);
 	}
 	pthread_mutex_unlock(&s->lock);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The NVMe controller from within. subsys.c and ns.c are what embedders hold, qp.c and
- * group.c how a queue's commands reach the namespaces, io.c what they do there; ctrl.c,
+ * The NVMe controller from within. subsys.c, ns.c and ana.c are what embedders hold, qp.c
+ * and group.c how a queue's commands reach the namespaces, io.c what they do there; ctrl.c,
  * fabrics.c, admin.c, identify.c, features.c, log.c and events.c are the controller.
  *
  * Who may touch what: a group, its lanes and its queue pairs belong to their poller's
@@ -27,7 +27,11 @@
 #define NV_AERS 4u    /* asynchronous event requests a controller holds */
 #define NV_ERRORS 64u /* entries of the error log */
 #define NV_DSM_RANGES 256u
-#define NV_MDTS 6u /* 4 KiB << 6 */
+#define NV_MAX_NS 1024u
+#define NV_CNTLIDS 0xffefu /* larger ids are reserved */
+#define NV_ANA_GROUPS 128u
+#define NV_ANA_SECONDS 10u /* a transition may take, as hosts are told */
+#define NV_MDTS 6u	   /* 4 KiB << 6 */
 _Static_assert(4096u << NV_MDTS == NPOOL_MAX, "what a buffer holds is what a command may move");
 
 struct nv_ctrl;
@@ -41,7 +45,19 @@ struct nv_ns {
 	uint32_t ops;	/* as vio_backend_info.ops */
 	uint32_t optimal;
 	bool read_only;
+	uint32_t ana_group;
 	uint64_t blocks; /* atomic */
+};
+
+/* A port: where hosts reach the subsystem. It lasts as long as that. */
+struct nv_port {
+	struct nv_port *next;
+	uint16_t id;
+	uint8_t state[NV_ANA_GROUPS + 1]; /* enum vio_nvme_ana, by group; atomic */
+
+	/* Under the lock. */
+	uint64_t changes; /* of what the log page says of it */
+	uint64_t changed[NV_ANA_GROUPS + 1];
 };
 
 /* Counters: one writer each, any reader. In the order of vio_nvme_stats. */
@@ -59,6 +75,7 @@ struct nv_lane {
 	struct nv_lane *next;
 	struct nv_ns *ns;
 	struct vio_lane *lane;
+	const uint8_t *ana; /* the namespace's state here; atomic */
 	struct vio_req_pool *reqs;
 	unsigned under_way, nbatch;
 	struct nvme_reqs waiting; /* for room */
@@ -69,6 +86,7 @@ struct nv_lane {
 /* A poller's part of a subsystem, for one transport. */
 struct nv_group {
 	struct vio_nvme *s;
+	struct nv_port *port;
 	struct vio_poller *poller;
 	struct vio_task *task;
 	struct nvme_pool *pool;
@@ -122,6 +140,9 @@ struct nv_features {
 	uint8_t not_coalesced[64]; /* a bit for each vector */
 };
 
+/* What a host may be told of by an asynchronous event. */
+enum nv_event { NV_EVENT_NS, NV_EVENT_ANA, NV_EVENTS };
+
 struct nv_ctrl {
 	struct vio_nvme *s;
 	struct nv_ctrl *next;
@@ -144,8 +165,9 @@ struct nv_ctrl {
 	uint32_t *changed; /* namespace ids, in no order, each once */
 	unsigned nchanged;
 	bool many_changed; /* more than the log page holds */
-	bool event_due;	   /* to be told when the host has room, and has read the last */
-	bool event_masked; /* it was told and has not read the log page yet */
+	/* By enum nv_event, a bit each. */
+	uint32_t events_due;	/* to be told when the host has room, and has read of the last */
+	uint32_t events_masked; /* it was told and has not read the log page yet */
 	uint64_t errors;
 	struct nv_error error[NV_ERRORS];
 };
@@ -166,7 +188,9 @@ struct vio_nvme {
 	unsigned nhosts;
 	struct nv_ctrl *ctrls;
 	struct nv_group *groups;
-	uint16_t last_cntlid;
+	struct nv_port *ports;
+	uint8_t ana[NV_ANA_GROUPS + 1]; /* of ports to come */
+	uint16_t first_cntlid, last_cntlid, next_cntlid;
 	struct nv_counts gone; /* of groups that have ended */
 };
 
@@ -180,8 +204,9 @@ struct nv_ns *nv_ns_get(struct vio_nvme *s, uint32_t nsid); /* a reference, or N
 void nv_ns_put(struct nv_ns *ns);
 
 /* group.c */
-int nv_group_init(struct nv_group *g, struct vio_nvme *s, struct vio_poller *p, struct vio_task *task,
-		  struct nvme_pool *pool);
+/* port: its number, as the transport was given it. */
+int nv_group_init(struct nv_group *g, struct vio_nvme *s, uint16_t port, struct vio_poller *p,
+		  struct vio_task *task, struct nvme_pool *pool);
 void nv_group_open(struct nv_group *g);	       /* on its thread */
 void nv_group_shut(struct nv_group *g);	       /* no more queue pairs: its lanes end when they are empty */
 bool nv_group_ended(const struct nv_group *g); /* they have */
@@ -214,6 +239,25 @@ void nv_io_fill(const struct nv_lane *l, struct nvme_req *r, struct vio_req *v);
 /* True: r is not through yet, and wants to be submitted again. */
 bool nv_io_finish(struct nv_lane *l, struct nvme_req *r, int res);
 
+/* ana.c */
+struct nv_port *nv_port_get(struct vio_nvme *s, uint16_t id); /* takes the lock; NULL: no memory */
+void nv_ports_free(struct vio_nvme *s);
+void nv_ana_moved(struct vio_nvme *s,
+		  uint32_t group); /* one of its namespaces came or went; under the lock */
+uint16_t nv_ana_status(uint8_t state);
+size_t nv_ana_log(struct nv_qp *qp, const struct nvme_cmd *cmd, struct nvme_ana_log *log);
+#define NV_ANA_LOG(max_ns)                                                                                   \
+	(sizeof(struct nvme_ana_log) + NV_ANA_GROUPS * sizeof(struct nvme_ana_group_desc) +                  \
+	 (max_ns) * sizeof(uint32_t))
+
+/* Why the namespace can't be reached this way now; 0: it can. */
+VIO_INLINE uint16_t nv_ana_refuses(const struct nv_lane *l)
+{
+	uint8_t state = VIO_LOAD(l->ana);
+
+	return VIO_LIKELY(state <= VIO_NVME_ANA_NON_OPTIMIZED) ? 0 : nv_ana_status(state);
+}
+
 /* ctrl.c */
 struct nv_ctrl *nv_ctrl_new(struct vio_nvme *s); /* under the lock; NULL: no memory, or no id is left */
 void nv_ctrl_join(struct nv_qp *qp, struct nv_ctrl *c, uint16_t qid); /* under the lock */
@@ -235,12 +279,15 @@ uint16_t nv_identify(struct nv_qp *qp, struct nvme_req *r);
 uint16_t nv_features_set(struct nv_qp *qp, struct nvme_req *r);
 uint16_t nv_features_get(struct nv_qp *qp, struct nvme_req *r);
 uint16_t nv_log(struct nv_qp *qp, struct nvme_req *r);
-void nv_ns_changed(struct vio_nvme *s, uint32_t nsid); /* under the lock */
-void nv_event_tell(struct nv_qp *admin);	       /* on its thread; takes the lock */
+void nv_ns_changed(struct vio_nvme *s, uint32_t nsid);	    /* under the lock */
+void nv_event_post(struct nv_ctrl *c, enum nv_event event); /* under the lock, any thread */
+void nv_event_read(struct nv_ctrl *c, enum nv_event event); /* the host knows; under the lock */
+void nv_event_tell(struct nv_qp *admin);		    /* on its thread; takes the lock */
 
 /* A status: the command shall not be repeated as it is; or may be. */
 #define NV_NO(code) ((uint16_t)(NVME_STATUS(code) | NVME_STATUS_DNR))
 #define NV_NO_SPECIFIC(code) NV_NO(NVME_SCT_CMD_SPECIFIC << NVME_SCT_SHIFT | (code))
+#define NV_PATH(code) NVME_STATUS(NVME_SCT_PATH << NVME_SCT_SHIFT | (code))
 #define NV_MEDIA(code) NVME_STATUS(NVME_SCT_MEDIA << NVME_SCT_SHIFT | (code))
 /* nv_admin: the answer comes later. */
 #define NV_LATER UINT16_MAX

@@ -188,6 +188,7 @@ static int npci_open(struct nvme_pci *p, struct vio_poller *poller, const struct
 	if (o.queues > NPCI_MAX_QUEUES)
 		return vio__fail(EINVAL, "vio_nvme_pci_opts.queues is %u, expected at most %u", o.queues,
 				 NPCI_MAX_QUEUES);
+	p->port = o.port;
 	p->queues = VIO_MIN(o.queues ? o.queues : NPCI_QUEUES, p->s->max_queues);
 	rc = npci_workers(p, poller, &o);
 	rc = rc ? rc : npci_function(p);

@@ -94,6 +94,7 @@ struct nvme_pci {
 	struct vio_mem *mem; /* the transport's; NULL while quiet */
 	bool runs;	     /* between resume and quiesce */
 	unsigned queues;     /* I/O pairs, at most */
+	uint16_t port;	     /* the subsystem's, as it was given */
 	struct npci_worker *workers;
 	unsigned nworkers, first_io; /* first_io: I/O queues begin with this worker */
 

@@ -155,7 +155,8 @@ static void regs_forget(struct nvme_pci *p)
 
 	pthread_mutex_lock(&c->s->lock);
 	nv_ctrl_reset(c);
-	c->event_due = c->event_masked = c->many_changed = false;
+	c->events_due = c->events_masked = 0;
+	c->many_changed = false;
 	c->nchanged = 0;
 	pthread_mutex_unlock(&c->s->lock);
 	p->shadow_at = p->event_at = 0;

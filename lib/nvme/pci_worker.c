@@ -347,7 +347,7 @@ int npci_worker_open(struct npci_worker *w, struct nvme_pci *p, struct vio_polle
 	w->poller = poller;
 	w->task = (struct vio_task){ .run = worker_run, .arm = worker_arm };
 	worker_calls(w);
-	return nv_group_init(&w->group, p->s, poller, &w->task, w->pool);
+	return nv_group_init(&w->group, p->s, p->port, poller, &w->task, w->pool);
 }
 
 void npci_worker_free(struct npci_worker *w)

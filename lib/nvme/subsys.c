@@ -6,7 +6,6 @@
 #include <time.h>
 
 #define SUBSYS_NS 128u
-#define SUBSYS_MAX_NS 1024u
 #define SUBSYS_QUEUES 64u
 #define SUBSYS_MAX_QUEUES 1024u
 
@@ -76,14 +75,24 @@ static int subsys_limits(struct vio_nvme *s, const struct vio_nvme_opts *o)
 {
 	s->max_ns = o->max_namespaces ? o->max_namespaces : SUBSYS_NS;
 	s->max_queues = o->max_queues ? o->max_queues : SUBSYS_QUEUES;
-	if (s->max_ns > SUBSYS_MAX_NS)
-		return vio__fail(EINVAL, "nvme: max_namespaces=%u, expected 1 to %u", s->max_ns,
-				 SUBSYS_MAX_NS);
+	if (s->max_ns > NV_MAX_NS)
+		return vio__fail(EINVAL, "nvme: max_namespaces=%u, expected 1 to %u", s->max_ns, NV_MAX_NS);
 	if (s->max_queues > SUBSYS_MAX_QUEUES)
 		return vio__fail(EINVAL, "nvme: max_queues=%u, expected 1 to %u", s->max_queues,
 				 SUBSYS_MAX_QUEUES);
 	s->ns = calloc(s->max_ns + 1, sizeof(struct nv_ns *));
 	return s->ns ? 0 : vio__fail(ENOMEM, "nvme: out of memory");
+}
+
+static int subsys_controllers(struct vio_nvme *s, const struct vio_nvme_opts *o)
+{
+	s->first_cntlid = o->first_controller ? o->first_controller : 1;
+	s->last_cntlid = o->last_controller ? o->last_controller : NV_CNTLIDS;
+	s->next_cntlid = s->first_cntlid;
+	if (s->first_cntlid > s->last_cntlid || s->last_cntlid > NV_CNTLIDS)
+		return vio__fail(EINVAL, "nvme: controllers %u to %u, expected ids from 1 to %u in order",
+				 s->first_cntlid, s->last_cntlid, NV_CNTLIDS);
+	return 0;
 }
 
 static uint64_t subsys_clock(void)
@@ -108,11 +117,13 @@ int vio_nvme_new(struct vio_nvme **out, const struct vio_nvme_opts *opts)
 
 	*out = NULL;
 	rc = rc ? rc : subsys_names(s, &o);
+	rc = rc ? rc : subsys_controllers(s, &o);
 	rc = rc ? rc : subsys_limits(s, &o);
 	if (rc) {
 		free(s);
 		return rc;
 	}
+	memset(s->ana, VIO_NVME_ANA_OPTIMIZED, sizeof(s->ana));
 	s->born = subsys_clock();
 	pthread_mutex_init(&s->lock, NULL);
 	*out = s;
@@ -129,6 +140,7 @@ void vio_nvme_free(struct vio_nvme *s)
 		free(s->hosts[i]);
 	free(s->hosts);
 	free(s->ns);
+	nv_ports_free(s);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }

@@ -29,6 +29,23 @@ int vio_nvme_allow(struct vio_nvme *s, const char *host_nqn)
 	return absent();
 }
 
+int vio_nvme_ana_set(struct vio_nvme *s, uint16_t port, uint32_t group, enum vio_nvme_ana state)
+{
+	(void)s;
+	(void)port;
+	(void)group;
+	(void)state;
+	return absent();
+}
+
+int vio_nvme_ana_get(struct vio_nvme *s, uint16_t port, uint32_t group)
+{
+	(void)s;
+	(void)port;
+	(void)group;
+	return absent();
+}
+
 int vio_nvme_ns_add(struct vio_nvme *s, struct vio_backend *b, const struct vio_nvme_ns_opts *opts)
 {
 	(void)s;

@@ -115,7 +115,7 @@ int ntt_worker_open(struct ntt_worker *w, struct vio_nvme_tcp *t, struct vio_pol
 
 	if (rc)
 		return rc;
-	rc = nv_group_init(&w->group, t->s, p, &w->task, w->queues.pool);
+	rc = nv_group_init(&w->group, t->s, t->opts.port, p, &w->task, w->queues.pool);
 	if (rc) {
 		ntq_group_close(&w->queues);
 		return rc;
