@@ -42,7 +42,7 @@ static void refused(struct control *c)
 static void add(struct control *c, const char *stack)
 {
 	char text[32];
-	int nsid = namespace_add(c->t, stack);
+	int nsid = namespace_add(c->t, stack, c->t->group);
 
 	if (nsid < 0) {
 		refused(c);
@@ -60,6 +60,24 @@ static void change(struct control *c, const char *id, int (*f)(struct vio_nvme *
 		answer(c, "ok\n");
 }
 
+static void set_access(struct control *c, const char *line)
+{
+	const char *wrong = access_set(c->t, line);
+	char text[600];
+
+	snprintf(text, sizeof(text), wrong ? "error %s\n" : "ok\n", wrong);
+	answer(c, text);
+}
+
+static void show(struct control *c)
+{
+	char text[4096] = "ok ";
+
+	access_show(c->t, text + 3, sizeof(text) - 4);
+	strcat(text, "\n");
+	answer(c, text);
+}
+
 static void obey(struct control *c, const char *line)
 {
 	if (!strncmp(line, "add ", 4))
@@ -68,8 +86,13 @@ static void obey(struct control *c, const char *line)
 		change(c, line + 7, vio_nvme_ns_remove);
 	else if (!strncmp(line, "resize ", 7))
 		change(c, line + 7, vio_nvme_ns_resize);
+	else if (!strncmp(line, "ana ", 4))
+		set_access(c, line + 4);
+	else if (!strcmp(line, "show"))
+		show(c);
 	else
-		answer(c, "error unknown command, expected add STACK, remove ID or resize ID\n");
+		answer(c, "error unknown command, expected add STACK, remove ID, resize ID, ana GROUP STATE "
+			  "[PORT] or show\n");
 }
 
 static void listen_again(struct control *c)

@@ -58,9 +58,9 @@ static void catch_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-int namespace_add(struct target *t, const char *stack)
+int namespace_add(struct target *t, const char *stack, unsigned group)
 {
-	VIO_OPTS(vio_nvme_ns_opts, o, .read_only = t->read_only);
+	VIO_OPTS(vio_nvme_ns_opts, o, .read_only = t->read_only, .ana_group = group);
 	struct vio_backend *b;
 	int nsid;
 
@@ -68,6 +68,8 @@ int namespace_add(struct target *t, const char *stack)
 		return -1;
 	nsid = vio_nvme_ns_add(t->subsystem, b, &o);
 	vio_backend_free(b);
+	if (nsid > 0)
+		access_note_group(t, group);
 	return nsid < 0 ? -1 : nsid;
 }
 
@@ -92,7 +94,9 @@ static int open_pollers(struct target *t)
 
 static int open_subsystem(struct target *t)
 {
-	VIO_OPTS(vio_nvme_opts, o, .nqn = t->nqn, .serial = t->serial, .max_namespaces = MAX_NAMESPACES);
+	VIO_OPTS(vio_nvme_opts, o, .nqn = t->nqn, .serial = t->serial, .max_namespaces = MAX_NAMESPACES,
+		 .first_controller = (uint16_t)t->first_controller,
+		 .last_controller = (uint16_t)t->last_controller);
 
 	if (vio_nvme_new(&t->subsystem, &o))
 		return fail("nqn", t->nqn);
@@ -100,28 +104,16 @@ static int open_subsystem(struct target *t)
 		if (vio_nvme_allow(t->subsystem, t->hosts[i]))
 			return fail("allow", t->hosts[i]);
 	for (unsigned i = 0; i < t->nstacks; i++)
-		if (namespace_add(t, t->stacks[i]) < 0)
+		if (namespace_add(t, t->stacks[i], t->stack_group[i]) < 0)
 			return fail("ns", t->stacks[i]);
-	return 0;
-}
-
-static int open_tcp(struct target *t)
-{
-	const char *listen = t->listen ? t->listen : "127.0.0.1:4420";
-	VIO_OPTS(vio_nvme_tcp_opts, o, .address = listen, .pollers = t->pollers, .npollers = t->threads,
-		 .no_digests = t->no_digests);
-
-	if (vio_nvme_tcp_new(&t->tcp, t->pollers[0], t->subsystem, &o))
-		return fail("listen", listen);
-	say(t, VIO_LOG_INFO, "%s at %s, port %u", t->nqn, listen, vio_nvme_tcp_port(t->tcp));
 	return 0;
 }
 
 static int open_ways_in(struct target *t)
 {
-	if (guests_open(t))
+	if (access_open(t) || guests_open(t))
 		return -1;
-	return t->nsockets && !t->listen ? 0 : open_tcp(t);
+	return listens_open(t);
 }
 
 static void *serve_connections(void *poller)
@@ -212,10 +204,7 @@ static void await_ends(struct target *t)
 /* Who can come no more leaves; then what they used ends. */
 static void stop_all(struct target *t)
 {
-	if (t->tcp) {
-		t->ending++;
-		vio_nvme_tcp_stop(t->tcp, on_stopped, t);
-	}
+	listens_stop(t, on_stopped);
 	guests_stop_sockets(t, on_stopped);
 	await_ends(t);
 	guests_stop_controllers(t, on_stopped);
@@ -260,7 +249,7 @@ int main(int argc, char **argv)
 	}
 	if (status < 0)
 		return 1; /* what did not end is left to the kernel */
-	vio_nvme_tcp_free(t.tcp);
+	listens_close(&t);
 	guests_close(&t);
 	vio_nvme_free(t.subsystem);
 	for (unsigned i = 0; i < t.threads; i++)

@@ -8,6 +8,10 @@
 
 static const struct option names[] = {
 	{ "listen", required_argument, NULL, 'l' },
+	{ "refer", required_argument, NULL, 'R' },
+	{ "controllers", required_argument, NULL, 'C' },
+	{ "group", required_argument, NULL, 'g' },
+	{ "ana", required_argument, NULL, 'A' },
 	{ "vfio-user", required_argument, NULL, 'v' },
 	{ "nqn", required_argument, NULL, 'q' },
 	{ "ns", required_argument, NULL, 'n' },
@@ -33,10 +37,22 @@ static int help(void)
 	     "\n"
 	     "Serves namespaces to NVMe/TCP hosts, and to virtual machines as NVMe drives.\n"
 	     "\n"
-	     "  --listen ADDR:PORT  where hosts connect, and discover (127.0.0.1:4420; with --vfio-user nowhere)\n"
+	     "  --listen ADDR:PORT[,port=N][,as=ADDR:PORT]\n"
+	     "                      where hosts connect, and discover (127.0.0.1:4420; with --vfio-user "
+	     "nowhere);\n"
+	     "                      may be there several times: each is a port, numbered in turn; as: what\n"
+	     "                      hosts are told to connect to instead\n"
+	     "  --refer ADDR:PORT[,port=N]\n"
+	     "                      where another process serves the same subsystem: hosts are told of it\n"
+	     "  --controllers A-B   this process's part of the controllers' ids, if others serve it too\n"
+	     "                      (1-65519)\n"
 	     "  --vfio-user PATH    a socket for a virtual machine; each is a controller of its own\n"
 	     "  --nqn NQN           the subsystem's name: nqn.2014-08.org.example:disks\n"
 	     "  --ns STACK          a namespace, the first is 1: an end with filters on top, see below\n"
+	     "  --group N           the ANA group of the namespaces that follow: 1..128 (1)\n"
+	     "  --ana 'GROUP STATE [PORT]'\n"
+	     "                      how a group is reached at a port, or at all: optimized, non-optimized,\n"
+	     "                      inaccessible, persistent-loss, change (optimized)\n"
 	     "  --allow HOSTNQN     a host that may connect, and no others; may be there several times\n"
 	     "  --serial TEXT       what hosts read as serial number: 20 bytes at most\n"
 	     "  --read-only         hosts cannot write\n"
@@ -55,6 +71,7 @@ static int help(void)
 	puts("\n"
 	     "The control socket takes a line and answers with one, which begins with ok or error:\n"
 	     "  add STACK, remove ID, resize ID (after its file has grown or shrunk)\n"
+	     "  ana GROUP STATE [PORT], show (how groups are reached)\n"
 	     "\n"
 	     "An encrypted namespace, and a Linux host that uses it:\n"
 	     "  nvme-target --listen 192.0.2.1:4420 --nqn nqn.2014-08.org.example:disks --ns 'file:a.raw | "
@@ -111,6 +128,16 @@ static int list(const char *name, const char **to, unsigned *n, unsigned max)
 	return 0;
 }
 
+static int range(struct target *t)
+{
+	char rest;
+
+	if (sscanf(optarg, "%u-%u%c", &t->first_controller, &t->last_controller, &rest) == 2 &&
+	    t->first_controller && t->first_controller <= t->last_controller && t->last_controller <= 65519)
+		return 0;
+	return refuse("controllers", optarg, "two numbers from 1 to 65519, as in 1-999");
+}
+
 static int read_word(struct target *t, int option)
 {
 	static const char *const modes[] = { "event", "busy", "adaptive" }; /* as enum vio_poll_mode */
@@ -132,8 +159,15 @@ static int read_one(struct target *t, int option)
 {
 	switch (option) {
 	case 'l':
-		t->listen = optarg;
-		return 0;
+		return list("listen", t->listens, &t->nlistens, MAX_LISTENS);
+	case 'R':
+		return list("refer", t->refers, &t->nrefers, MAX_LISTENS);
+	case 'A':
+		return list("ana", t->states, &t->nstates, MAX_LISTENS);
+	case 'C':
+		return range(t);
+	case 'g':
+		return number("group", optarg, MAX_GROUPS, &t->group);
 	case 'v':
 		return list("vfio-user", t->sockets, &t->nsockets, MAX_GUESTS);
 	case 'q':
@@ -146,6 +180,8 @@ static int read_one(struct target *t, int option)
 		t->control = optarg;
 		return 0;
 	case 'n':
+		if (t->nstacks < MAX_NAMESPACES)
+			t->stack_group[t->nstacks] = t->group;
 		return list("ns", t->stacks, &t->nstacks, MAX_NAMESPACES);
 	case 'a':
 		return list("allow", t->hosts, &t->nhosts, MAX_HOSTS);
@@ -177,7 +213,7 @@ int options_read(struct target *t, int argc, char **argv)
 {
 	int option, rc = 0;
 
-	t->threads = 1;
+	t->threads = t->group = 1;
 	t->log = VIO_LOG_INFO;
 	while (!rc && (option = getopt_long(argc, argv, "", names, NULL)) >= 0)
 		rc = read_one(t, option);

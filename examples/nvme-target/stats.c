@@ -3,11 +3,11 @@
 
 #include <stdio.h>
 
-static void connections_print(const struct target *t)
+static void connections_print(struct vio_nvme_tcp *tcp)
 {
 	VIO_OPTS(vio_nvme_tcp_stats, c);
 
-	vio_nvme_tcp_stats(t->tcp, &c);
+	vio_nvme_tcp_stats(tcp, &c);
 	printf("  connections: %llu, %llu accepted, %llu refused, %llu against the protocol, %llu timed "
 	       "out\n",
 	       (unsigned long long)c.connections, (unsigned long long)c.accepted,
@@ -27,7 +27,7 @@ void stats_print(const struct target *t)
 	       (double)n.bytes_read / 0x1p20, (double)n.bytes_written / 0x1p20);
 	printf("  %llu admin commands, %llu commands failed, %llu of them in the store\n",
 	       (unsigned long long)n.admin, (unsigned long long)n.errors, (unsigned long long)n.media_errors);
-	if (t->tcp)
-		connections_print(t);
+	for (unsigned i = 0; i < t->ntcp; i++)
+		connections_print(t->tcp[i]);
 	fflush(stdout);
 }

@@ -9,13 +9,19 @@
 #define MAX_THREADS 64
 #define MAX_HOSTS 256
 #define MAX_GUESTS 64
+#define MAX_LISTENS 16
+#define MAX_PORTS 32
+#define MAX_GROUPS 128
 
 struct target {
 	/* As the command line has it; the texts are argv's. */
-	const char *listen, *nqn, *serial, *control;
+	const char *nqn, *serial, *control;
 	const char *stacks[MAX_NAMESPACES], *hosts[MAX_HOSTS];
-	const char *sockets[MAX_GUESTS];
-	unsigned nstacks, nhosts, nsockets, threads, stats_seconds;
+	const char *sockets[MAX_GUESTS], *listens[MAX_LISTENS], *refers[MAX_LISTENS], *states[MAX_LISTENS];
+	unsigned stack_group[MAX_NAMESPACES];
+	unsigned nstacks, nhosts, nsockets, nlistens, nrefers, nstates, threads, stats_seconds;
+	unsigned group; /* of namespaces to come */
+	unsigned first_controller, last_controller;
 	bool stats, no_digests, read_only;
 	enum vio_poll_mode mode;
 	enum vio_log_level log;
@@ -23,7 +29,11 @@ struct target {
 	struct vio_scope *scope;
 	struct vio_poller *pollers[MAX_THREADS]; /* the first is the main thread's */
 	struct vio_nvme *subsystem;
-	struct vio_nvme_tcp *tcp; /* NULL: for guests only */
+	struct vio_nvme_tcp *tcp[MAX_LISTENS];
+	unsigned ntcp;
+	bool groups[MAX_GROUPS + 1]; /* those to be shown, and the ports */
+	uint16_t ports[MAX_PORTS];
+	unsigned nports;
 	struct {
 		struct vio_pci *controller;
 		struct vio_vfio_user *socket;
@@ -36,11 +46,25 @@ struct target {
 int options_read(struct target *t, int argc, char **argv);
 
 /* A namespace over a stack: its id, or -1 and vio_errmsg() says why. */
-int namespace_add(struct target *t, const char *stack);
+int namespace_add(struct target *t, const char *stack, unsigned group);
 
 /* Opens the control socket, if there is to be one. -1 after a sentence on stderr. */
 int control_open(struct target *t);
 void control_close(struct target *t);
+
+/* Listens, and says where others do. -1 after a sentence on stderr. */
+int listens_open(struct target *t);
+void listens_stop(struct target *t, void (*ended)(void *t));
+void listens_close(struct target *t);
+
+/* The states that the command line asks for. -1 after a sentence on stderr. */
+int access_open(struct target *t);
+/* "GROUP STATE [PORT]". NULL, or what is wrong. */
+const char *access_set(struct target *t, const char *text);
+void access_note_port(struct target *t, unsigned port);
+void access_note_group(struct target *t, unsigned group);
+/* All groups and ports that there are, in a line. */
+void access_show(struct target *t, char *to, size_t size);
 
 /* A controller for each socket that guests may connect to. -1 after a sentence on stderr. */
 int guests_open(struct target *t);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * NVMe/TCP, serving end: hosts (Linux's nvme-tcp, nvme-cli, our own) reach a subsystem
- * over TCP. The same address answers discovery.
+ * over TCP. The same address answers discovery, with all addresses that the
+ * subsystem is reached at.
  *
  * Each connection is a queue, and belongs to one of the pollers given. Connections share
  * their poller's buffers, so that an idle one costs a few KiB. A host that breaks the
@@ -28,9 +29,12 @@ struct vio_nvme_tcp_opts {
 	/* From the connection on until its Connect was accepted, and for what a host has begun: the rest of a
 	 * PDU, data that was asked for, reading what was sent. 0 means 5000. */
 	unsigned timeout_ms;
-	bool no_digests;       /* refuse digests, which a library built without ISA-L always does */
-	bool reserved[3];      /* 0 */
-	size_t buffers;	       /* bytes of data buffers a poller, taken as they are used; 0 means 32 MiB */
+	bool no_digests;  /* refuse digests, which a library built without ISA-L always does */
+	bool reserved[3]; /* 0 */
+	size_t buffers;	  /* bytes of data buffers a poller, taken as they are used; 0 means 32 MiB */
+	/* The address that hosts are told to connect to, where it is another than they are seen to use:
+	 * behind a translation. NULL: .address. */
+	const char *advertise;
 	uint16_t port;	       /* the subsystem's that this is, see vio_nvme_ana_set; 0 means 1 */
 	uint16_t reserved2[3]; /* 0 */
 };
@@ -39,6 +43,12 @@ struct vio_nvme_tcp_opts {
  * library built without NVMe. */
 VIO_API int vio_nvme_tcp_new(struct vio_nvme_tcp **t, struct vio_poller *p, struct vio_nvme *s,
 			     const struct vio_nvme_tcp_opts *opts);
+
+/*
+ * Discovery names this address too: another process serves the same subsystem there, as port `port`. It
+ * is named for as long as s is there. -EINVAL, -ENOMEM, -ENOSYS.
+ */
+VIO_API int vio_nvme_tcp_refer(struct vio_nvme *s, const char *address, uint16_t port);
 
 /* The TCP port that it listens at. */
 VIO_API uint16_t vio_nvme_tcp_port(const struct vio_nvme_tcp *t);

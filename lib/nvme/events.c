@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Asynchronous events (NVMe Base 2.0, 5.2): a namespace has come, gone or changed; it is
- * reached otherwise. A host is told once of each kind, and not again before it has read
+ * reached otherwise, or elsewhere. A host is told once of each kind, and not again before it has read
  * that log page. What changed meanwhile is kept.
  */
 #include "nvme/nv.h"
@@ -15,6 +15,7 @@ static const struct {
 } events[NV_EVENTS] = {
 	[NV_EVENT_NS] = { EVENT_NOTICE(0u, NVME_LOG_LID_CHANGED_NS), NVME_CTRL_OAES_NA },
 	[NV_EVENT_ANA] = { EVENT_NOTICE(3u, NVME_LOG_LID_ANA), NVME_CTRL_OAES_ANA },
+	[NV_EVENT_DISCOVERY] = { EVENT_NOTICE(0xf0u, NVME_LOG_LID_DISCOVER), NVME_CTRL_OAES_DL },
 };
 
 void nv_event_post(struct nv_ctrl *c, enum nv_event event)

@@ -34,7 +34,8 @@ static void id_ctrl_common(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
 	id->aerl = NV_AERS - 1;
 	id->elpe = NV_ERRORS - 1;
 	id->lpa = 1u << 2; /* Get Log Page has offsets */
-	id->kas = 10;	   /* keep-alive times in units of 1 s */
+	id->oaes = c->discovery ? NVME_CTRL_OAES_DL : 0;
+	id->kas = 10; /* keep-alive times in units of 1 s */
 	id->sgls =
 		1 | 1u << 20 | 1u << 21; /* any alignment; offsets into the capsule; transport data blocks */
 	id->maxcmd = NV_ENTRIES;

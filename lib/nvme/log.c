@@ -22,7 +22,6 @@ union log_page {
 	struct nvme_cmd_effects_log effects;
 	struct nvme_supported_log_pages pages;
 	struct nvme_fid_supported_effects_log features;
-	struct nvmf_discovery_log discovery; /* and one entry */
 	struct nvme_ana_log ana;
 	uint8_t bytes[NV_ANA_LOG(NV_MAX_NS)];
 };
@@ -158,39 +157,6 @@ static size_t log_features(union log_page *p)
 	return sizeof(p->features);
 }
 
-static void log_padded(char *to, size_t size, const char *text)
-{
-	memset(to, ' ', size);
-	memcpy(to, text, VIO_MIN(size, strlen(text)));
-}
-
-/* One entry: the subsystem, where its host has reached this controller. */
-static size_t log_discovery(struct nv_qp *qp, union log_page *p)
-{
-	struct vio_nvme *s = qp->group->s;
-	struct nvmf_disc_log_entry *e = p->discovery.entries;
-	bool allowed;
-
-	pthread_mutex_lock(&s->lock);
-	allowed = nv_host_allowed(s, qp->ctrl->hostnqn);
-	pthread_mutex_unlock(&s->lock);
-	p->discovery.genctr = 1;
-	if (!allowed)
-		return sizeof(p->discovery);
-	p->discovery.numrec = 1;
-	*e = (struct nvmf_disc_log_entry){ .trtype = NVMF_TRTYPE_TCP,
-					   .adrfam = qp->local.family,
-					   .subtype = NVME_NQN_NVME,
-					   .treq = NVMF_TREQ_NOT_REQUIRED | NVMF_TREQ_DISABLE_SQFLOW,
-					   .portid = 1,
-					   .cntlid = UINT16_MAX,
-					   .asqsz = NV_ENTRIES };
-	log_padded(e->trsvcid, sizeof(e->trsvcid), qp->local.port);
-	log_padded(e->traddr, sizeof(e->traddr), qp->local.addr);
-	memcpy(e->subnqn, s->nqn, sizeof(e->subnqn));
-	return sizeof(p->discovery) + sizeof(*e);
-}
-
 /* Bytes of the page; 0: there is none. */
 static size_t log_make(struct nv_qp *qp, const struct nvme_cmd *cmd, union log_page *p)
 {
@@ -198,7 +164,7 @@ static size_t log_make(struct nv_qp *qp, const struct nvme_cmd *cmd, union log_p
 
 	memset(p, 0, sizeof(*p));
 	if (qp->ctrl->discovery)
-		return lid == NVME_LOG_LID_DISCOVER ? log_discovery(qp, p) : 0;
+		return 0; /* its only page is made in parts */
 	switch (lid) {
 	case NVME_LOG_LID_SUPPORTED_LOG_PAGES:
 		return log_pages(p);
@@ -236,6 +202,8 @@ uint16_t nv_log(struct nv_qp *qp, struct nvme_req *r)
 	memset(r->buf, 0, r->len);
 	if (offset & 3)
 		return NV_NO(NVME_SC_INVALID_FIELD);
+	if (qp->ctrl->discovery && (c->cdw10 & 0xff) == NVME_LOG_LID_DISCOVER)
+		return nv_discovery_log(qp, r, offset);
 	size = log_make(qp, c, &page);
 	if (!size)
 		return NV_NO_SPECIFIC(NVME_SC_INVALID_LOG_PAGE);

@@ -2,7 +2,8 @@
 /*
  * The NVMe controller from within. subsys.c, ns.c and ana.c are what embedders hold, qp.c
  * and group.c how a queue's commands reach the namespaces, io.c what they do there; ctrl.c,
- * fabrics.c, admin.c, identify.c, features.c, log.c and events.c are the controller.
+ * fabrics.c, admin.c, identify.c, features.c, log.c, discovery.c and events.c are the
+ * controller.
  *
  * Who may touch what: a group, its lanes and its queue pairs belong to their poller's
  * thread. A controller's registers and features belong to the thread of its admin queue;
@@ -141,7 +142,7 @@ struct nv_features {
 };
 
 /* What a host may be told of by an asynchronous event. */
-enum nv_event { NV_EVENT_NS, NV_EVENT_ANA, NV_EVENTS };
+enum nv_event { NV_EVENT_NS, NV_EVENT_ANA, NV_EVENT_DISCOVERY, NV_EVENTS };
 
 struct nv_ctrl {
 	struct vio_nvme *s;
@@ -190,6 +191,8 @@ struct vio_nvme {
 	struct nv_group *groups;
 	struct nv_port *ports;
 	uint8_t ana[NV_ANA_GROUPS + 1]; /* of ports to come */
+	struct nv_listing *listings;
+	uint64_t listings_changes;
 	uint16_t first_cntlid, last_cntlid, next_cntlid;
 	struct nv_counts gone; /* of groups that have ended */
 };
@@ -257,6 +260,12 @@ VIO_INLINE uint16_t nv_ana_refuses(const struct nv_lane *l)
 
 	return VIO_LIKELY(state <= VIO_NVME_ANA_NON_OPTIMIZED) ? 0 : nv_ana_status(state);
 }
+
+/* discovery.c: addresses that hosts are told of. owner: the transport that is there, or NULL. */
+int nv_listing_add(struct vio_nvme *s, const void *owner, uint16_t port, const struct nv_address *at);
+void nv_listing_remove(struct vio_nvme *s, const void *owner);
+void nv_listings_free(struct vio_nvme *s);
+uint16_t nv_discovery_log(struct nv_qp *qp, struct nvme_req *r, uint64_t offset);
 
 /* ctrl.c */
 struct nv_ctrl *nv_ctrl_new(struct vio_nvme *s); /* under the lock; NULL: no memory, or no id is left */

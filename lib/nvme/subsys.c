@@ -141,6 +141,7 @@ void vio_nvme_free(struct vio_nvme *s)
 	free(s->hosts);
 	free(s->ns);
 	nv_ports_free(s);
+	nv_listings_free(s);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }

@@ -86,6 +86,14 @@ int vio_nvme_tcp_new(struct vio_nvme_tcp **t, struct vio_poller *p, struct vio_n
 	return absent();
 }
 
+int vio_nvme_tcp_refer(struct vio_nvme *s, const char *address, uint16_t port)
+{
+	(void)s;
+	(void)address;
+	(void)port;
+	return absent();
+}
+
 uint16_t vio_nvme_tcp_port(const struct vio_nvme_tcp *t)
 {
 	(void)t;

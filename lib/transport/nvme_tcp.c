@@ -76,6 +76,7 @@ static void tcp_ready(struct vio_watch *w, uint32_t events)
 
 static void tcp_dispose(struct vio_nvme_tcp *t)
 {
+	nv_listing_remove(t->s, t);
 	if (t->listener >= 0)
 		close(t->listener);
 	for (unsigned i = 0; t->workers && i < t->nworkers; i++)
@@ -101,6 +102,19 @@ static int tcp_workers(struct vio_nvme_tcp *t)
 	return rc;
 }
 
+/* Discovery names it from now on. */
+static int tcp_list(struct vio_nvme_tcp *t)
+{
+	struct nv_address a;
+	int rc = 0;
+
+	if (t->opts.advertise)
+		rc = ntt_address(t->opts.advertise, &a);
+	else
+		ntt_local(t->listener, &a);
+	return rc ? rc : nv_listing_add(t->s, t, t->opts.port, &a);
+}
+
 static int tcp_open(struct vio_nvme_tcp *t, const struct vio_nvme_tcp_opts *opts)
 {
 	int rc = vio__opts(&t->opts, sizeof(t->opts), opts, "vio_nvme_tcp_opts");
@@ -114,8 +128,9 @@ static int tcp_open(struct vio_nvme_tcp *t, const struct vio_nvme_tcp_opts *opts
 	if (rc)
 		return rc;
 	t->listener = ntt_listen(t->opts.address, &t->port);
-	t->opts.address = NULL;
-	return t->listener < 0 ? t->listener : 0;
+	rc = t->listener < 0 ? t->listener : tcp_list(t);
+	t->opts.address = t->opts.advertise = NULL;
+	return rc;
 }
 
 int vio_nvme_tcp_new(struct vio_nvme_tcp **out, struct vio_poller *p, struct vio_nvme *s,
@@ -164,6 +179,7 @@ void vio_nvme_tcp_stop(struct vio_nvme_tcp *t, void (*done)(void *ctx), void *ct
 	t->stopping = true;
 	t->stopped = done;
 	t->stopped_ctx = ctx;
+	nv_listing_remove(t->s, t);
 	tcp_unwatch(t);
 	vio_timer_cancel(t->poller, &t->retry);
 	close(t->listener);

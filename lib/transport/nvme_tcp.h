@@ -41,7 +41,7 @@ struct ntt_conn {
 struct vio_nvme_tcp {
 	struct vio_poller *poller;
 	struct vio_nvme *s;
-	struct vio_nvme_tcp_opts opts; /* address and pollers are not kept */
+	struct vio_nvme_tcp_opts opts; /* addresses and pollers are not kept */
 	struct ntt_worker *workers;
 	unsigned nworkers, next; /* next: whose turn it is */
 	unsigned running;	 /* workers that have not ended */
@@ -66,6 +66,7 @@ VIO_INLINE void ntt_count(uint64_t *c)
 
 /* nvme_tcp_socket.c */
 int ntt_listen(const char *address, uint16_t *port);
+int ntt_address(const char *address, struct nv_address *a);
 void ntt_local(int fd, struct nv_address *a);
 const char *ntt_peer(int fd, char text[64]);
 

@@ -89,6 +89,28 @@ static void socket_text(const struct sockaddr_storage *sa, struct nv_address *a)
 	snprintf(a->port, sizeof(a->port), "%u", ntohs(six ? in6->sin6_port : in->sin_port));
 }
 
+int ntt_address(const char *address, struct nv_address *a)
+{
+	struct sockaddr_storage sa = { 0 };
+	struct addrinfo *ai;
+	int rc = socket_resolve(address, &ai);
+
+	if (rc)
+		return rc;
+	memcpy(&sa, ai->ai_addr, ai->ai_addrlen);
+	freeaddrinfo(ai);
+	socket_text(&sa, a);
+	return 0;
+}
+
+int vio_nvme_tcp_refer(struct vio_nvme *s, const char *address, uint16_t port)
+{
+	struct nv_address a;
+	int rc = ntt_address(address, &a);
+
+	return rc ? rc : nv_listing_add(s, NULL, port, &a);
+}
+
 void ntt_local(int fd, struct nv_address *a)
 {
 	struct sockaddr_storage sa = { 0 };
