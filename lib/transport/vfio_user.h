@@ -11,12 +11,13 @@
 #include <virtio-offload/vfio_user.h>
 
 #include "pci/pci.h"
+#include "transport/door.h"
 #include "wire/vfio_user.h"
-
-#include <sys/types.h>
 
 #define VFS_MAX_MAPS VIO_MEM_MAX_REGIONS
 #define VFS_PAGE 4096u
+
+#define vfs_log(t, level, ...) door_log(&(t)->door, level, __VA_ARGS__)
 
 struct vfs_row;
 
@@ -39,30 +40,15 @@ struct vfs_map {
 struct vio_vfio_user {
 	struct vio_poller *poller;
 	struct vio_pci *pci;
+	struct door door;		/* the way in */
 	struct vio_vfio_user_opts opts; /* path is a copy */
 
-	/* The way in (vfio_user.c). */
-	int listener;
-	dev_t socket_dev; /* the file that was bound, to remove that one and no other */
-	ino_t socket_ino;
-	struct vio_watch listen_watch;
-	bool listening; /* listen_watch is on the poller */
-	struct vio_timer retry;
-	bool stopping;
-	struct vio_msg stop_msg;
-	void (*stopped)(void *ctx);
-	void *stopped_ctx;
-
 	/* The conversation (vfio_user_conn.c). */
-	int fd;
-	struct vio_watch watch;
-	bool watching;
+	struct line line;
 	bool in_run;
 	enum vfs_phase phase;
 	bool pending;		   /* the function is falling quiet */
 	bool runs;		   /* it is not quiet */
-	struct vio_timer patience; /* with a client that stopped in mid-message, or says nothing at all */
-	bool waiting;		   /* patience is set */
 	const struct vfs_row *row; /* of the message being dealt with; NULL: none fits */
 	int err;		   /* what became of it */
 	bool reset;		   /* it asks for one */
@@ -90,16 +76,11 @@ struct vfs_row {
 /* vfio_user_msg.c: the row for m; NULL and t->err set if m is not acceptable. */
 const struct vfs_row *vfs_msg_check(struct vio_vfio_user *t, const struct vfu_msg *m);
 
-/* vfio_user.c: the conversation is over. May free t if it was stopping. */
-void vfs_closed(struct vio_vfio_user *t);
-
 /* vfio_user_conn.c */
 int vfs_prepare(struct vio_vfio_user *t);	/* memory for a client; once */
 void vfs_open(struct vio_vfio_user *t, int fd); /* a client has come on fd */
 void vfs_run(struct vio_vfio_user *t);		/* does what can be done now */
 void vfs_go_live(struct vio_vfio_user *t);
-void vfs_log(struct vio_vfio_user *t, enum vio_log_level level, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
 
 VIO_INLINE void vfs_reply(struct vfu_msg *m, size_t payload)
 {

@@ -2,76 +2,32 @@
 /* The conversation with one client: a machine of phases, none of which blocks. */
 #include "transport/vfio_user.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 /* Messages dealt with before the poller's other work has its turn. */
 #define RUN_BUDGET 32
 
-void vfs_log(struct vio_vfio_user *t, enum vio_log_level level, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	vio_poller_log(t->poller, level, "vfio-user %s: %s", t->opts.path ? t->opts.path : "socket", text);
-}
-
 /* Waits for these events on the socket, and no others; 0: for none. */
 static void conn_await(struct vio_vfio_user *t, uint32_t events)
 {
-	if (t->watching && t->watch.events == events)
-		return;
-	if (t->watching)
-		vio_watch_del(t->poller, &t->watch);
-	t->watching = false;
-	if (!events)
-		return;
-	t->watch.events = events;
-	if (vio_watch_add(t->poller, &t->watch)) {
-		vfs_log(t, VIO_LOG_ERROR, "the client's socket cannot be watched: %s", vio_errmsg());
+	if (!line_await(&t->line, events))
 		t->phase = VFS_CLOSE;
-		return;
-	}
-	t->watching = true;
 }
 
-static void conn_ready(struct vio_watch *w, uint32_t events)
+static void conn_ready(struct line *l)
 {
-	(void)events;
-	vfs_run(VIO_CONTAINER(w, struct vio_vfio_user, watch));
+	vfs_run(VIO_CONTAINER(l, struct vio_vfio_user, line));
 }
 
-static void conn_impatient(struct vio_timer *timer)
+static void conn_impatient(struct line *l)
 {
-	struct vio_vfio_user *t = VIO_CONTAINER(timer, struct vio_vfio_user, patience);
+	struct vio_vfio_user *t = VIO_CONTAINER(l, struct vio_vfio_user, line);
 
 	vfs_log(t, VIO_LOG_ERROR, "the client %s for %u ms: dropped",
 		t->agreed ? "stopped in the middle of a message" : "has not agreed on a version",
 		t->opts.timeout_ms);
-	t->waiting = false;
 	t->phase = VFS_CLOSE;
 	vfs_run(t);
-}
-
-/* The client has begun something: it has timeout_ms to end it, however it trickles. */
-static void conn_be_patient(struct vio_vfio_user *t)
-{
-	if (t->waiting)
-		return;
-	t->waiting = true;
-	vio_timer_set(t->poller, &t->patience, t->opts.timeout_ms * 1000000ull);
-}
-
-static void conn_calm(struct vio_vfio_user *t)
-{
-	if (t->waiting)
-		vio_timer_cancel(t->poller, &t->patience);
-	t->waiting = false;
 }
 
 static void conn_quiet(struct vio_pci *f)
@@ -114,22 +70,22 @@ static bool conn_read(struct vio_vfio_user *t)
 {
 	int r;
 
-	if (t->stopping) {
+	if (t->door.stopping) {
 		t->phase = VFS_CLOSE;
 		return true;
 	}
-	r = vfu_recv(&t->box, t->fd);
+	r = vfu_recv(&t->box, t->line.fd);
 	if (r < 0) {
 		if (r != -ECONNRESET)
 			vfs_log(t, VIO_LOG_ERROR, "%s: connection closed", vio_errmsg());
 		t->phase = VFS_CLOSE;
 	} else if (!r) {
 		if (t->box.done || !t->agreed)
-			conn_be_patient(t);
+			line_be_patient(&t->line);
 		conn_await(t, EPOLLIN);
 		return t->phase == VFS_CLOSE;
 	} else {
-		conn_calm(t);
+		line_calm(&t->line);
 		t->row = vfs_msg_check(t, &t->box.msg);
 		t->phase = VFS_HANDLE;
 		if (t->row && t->row->fence)
@@ -189,14 +145,14 @@ static bool conn_reset(struct vio_vfio_user *t)
 
 static bool conn_reply(struct vio_vfio_user *t)
 {
-	int r = vfu_send(&t->box, t->fd);
+	int r = vfu_send(&t->box, t->line.fd);
 
 	if (!r) {
-		conn_be_patient(t);
+		line_be_patient(&t->line);
 		conn_await(t, EPOLLOUT);
 		return t->phase == VFS_CLOSE;
 	}
-	conn_calm(t);
+	line_calm(&t->line);
 	vfu_close_fds(&t->box.msg);
 	if (r < 0) {
 		vfs_log(t, VIO_LOG_INFO, "%s", vio_errmsg());
@@ -209,7 +165,7 @@ static bool conn_reply(struct vio_vfio_user *t)
 
 static bool conn_close(struct vio_vfio_user *t)
 {
-	conn_calm(t);
+	line_calm(&t->line);
 	conn_await(t, 0);
 	t->phase = VFS_CLOSED;
 	conn_quiesce(t);
@@ -225,8 +181,7 @@ static bool conn_closed(struct vio_vfio_user *t)
 	t->mem = NULL;
 	t->nmaps = 0;
 	t->agreed = t->live = false;
-	close(t->fd);
-	t->fd = -1;
+	line_close(&t->line);
 	t->phase = VFS_IDLE;
 	return false;
 }
@@ -262,25 +217,28 @@ void vfs_run(struct vio_vfio_user *t)
 		conn_await(t, 0);
 	t->in_run = false;
 	if (t->phase == VFS_IDLE)
-		vfs_closed(t);
+		door_closed(&t->door);
 }
 
 int vfs_prepare(struct vio_vfio_user *t)
 {
 	t->pci->transport = t;
 	t->pci->quiet = conn_quiet;
+	t->line = (struct line){ .door = &t->door,
+				 .ready = conn_ready,
+				 .impatient = conn_impatient,
+				 .timeout_ms = t->opts.timeout_ms,
+				 .fd = -1 };
 	t->maps = calloc(VFS_MAX_MAPS, sizeof(*t->maps));
 	return t->maps ? 0 : vio__fail(ENOMEM, "vfio-user: out of memory");
 }
 
 void vfs_open(struct vio_vfio_user *t, int fd)
 {
-	t->fd = fd;
-	t->watch = (struct vio_watch){ .ready = conn_ready, .fd = fd };
-	t->patience = (struct vio_timer){ .fire = conn_impatient };
+	line_open(&t->line, fd);
 	t->box.msg.nfds = 0;
 	conn_next(t);
-	conn_be_patient(t);
+	line_be_patient(&t->line);
 	conn_await(t, EPOLLIN);
 	if (vio_mem_new(&t->mem, NULL, 0, NULL)) {
 		vfs_log(t, VIO_LOG_ERROR, "no client can be served: %s", vio_errmsg());

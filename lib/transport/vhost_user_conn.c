@@ -2,24 +2,11 @@
 /* The conversation with one front end: a machine of phases, none of which blocks. */
 #include "transport/vhost_user_conn.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 /* Messages dealt with before the poller's other work has its turn. */
 #define RUN_BUDGET 32
-
-void vus_log(struct vio_vhost_user *t, enum vio_log_level level, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	vio_poller_log(t->poller, level, "vhost-user %s: %s", t->opts.path ? t->opts.path : "socket", text);
-}
 
 int vus_take_fd(struct vu_msg *m)
 {
@@ -36,53 +23,23 @@ void vus_close_fd(int *fd)
 /* Waits for these events on the socket, and no others; 0: for none. */
 static void conn_await(struct vio_vhost_user *t, uint32_t events)
 {
-	if (t->watching && t->watch.events == events)
-		return;
-	if (t->watching)
-		vio_watch_del(t->poller, &t->watch);
-	t->watching = false;
-	if (!events)
-		return;
-	t->watch.events = events;
-	if (vio_watch_add(t->poller, &t->watch)) {
-		vus_log(t, VIO_LOG_ERROR, "the front end's socket cannot be watched: %s", vio_errmsg());
+	if (!line_await(&t->line, events))
 		t->phase = VUS_CLOSE;
-		return;
-	}
-	t->watching = true;
 }
 
-static void conn_ready(struct vio_watch *w, uint32_t events)
+static void conn_ready(struct line *l)
 {
-	(void)events;
-	vus_run(VIO_CONTAINER(w, struct vio_vhost_user, watch));
+	vus_run(VIO_CONTAINER(l, struct vio_vhost_user, line));
 }
 
-static void conn_impatient(struct vio_timer *timer)
+static void conn_impatient(struct line *l)
 {
-	struct vio_vhost_user *t = VIO_CONTAINER(timer, struct vio_vhost_user, patience);
+	struct vio_vhost_user *t = VIO_CONTAINER(l, struct vio_vhost_user, line);
 
 	vus_log(t, VIO_LOG_ERROR, "the front end stopped in the middle of a message for %u ms: dropped",
 		t->opts.timeout_ms);
-	t->waiting = false;
 	t->phase = VUS_CLOSE;
 	vus_run(t);
-}
-
-/* The peer has begun something: it has timeout_ms to end it, however it trickles. */
-static void conn_be_patient(struct vio_vhost_user *t)
-{
-	if (t->waiting)
-		return;
-	t->waiting = true;
-	vio_timer_set(t->poller, &t->patience, t->opts.timeout_ms * 1000000ull);
-}
-
-static void conn_calm(struct vio_vhost_user *t)
-{
-	if (t->waiting)
-		vio_timer_cancel(t->poller, &t->patience);
-	t->waiting = false;
 }
 
 void vus_pend(struct vio_vhost_user *t)
@@ -118,13 +75,13 @@ static bool conn_read(struct vio_vhost_user *t)
 {
 	int r;
 
-	if (t->stopping) {
+	if (t->door.stopping) {
 		t->phase = VUS_CLOSE;
 		return true;
 	}
-	r = vu_recv(&t->in, t->fd);
+	r = vu_recv(&t->in, t->line.fd);
 	if (r == 1) {
-		conn_calm(t);
+		line_calm(&t->line);
 		conn_begin(t);
 	} else if (r < 0) {
 		if (r != -ECONNRESET)
@@ -132,7 +89,7 @@ static bool conn_read(struct vio_vhost_user *t)
 		t->phase = VUS_CLOSE;
 	} else {
 		if (t->in.have)
-			conn_be_patient(t);
+			line_be_patient(&t->line);
 		conn_await(t, EPOLLIN);
 		return t->phase == VUS_CLOSE;
 	}
@@ -192,14 +149,14 @@ static bool conn_started(struct vio_vhost_user *t)
 
 static bool conn_reply(struct vio_vhost_user *t)
 {
-	int r = vu_send_some(&t->out, t->fd);
+	int r = vu_send_some(&t->out, t->line.fd);
 
 	if (!r) {
-		conn_be_patient(t);
+		line_be_patient(&t->line);
 		conn_await(t, EPOLLOUT);
 		return t->phase == VUS_CLOSE;
 	}
-	conn_calm(t);
+	line_calm(&t->line);
 	vu_close_fds(&t->out.msg);
 	if (r < 0)
 		vus_log(t, VIO_LOG_INFO, "%s", vio_errmsg());
@@ -224,7 +181,7 @@ static void conn_forget(struct vio_vhost_user *t)
 
 static bool conn_close(struct vio_vhost_user *t)
 {
-	conn_calm(t);
+	line_calm(&t->line);
 	conn_await(t, 0);
 	vio_timer_cancel(t->poller, &t->poll_timer);
 	t->polling = false;
@@ -241,7 +198,7 @@ static bool conn_closed(struct vio_vhost_user *t)
 	vu_close_fds(&t->out.msg);
 	memset(&t->in, 0, sizeof(t->in));
 	conn_forget(t);
-	vus_close_fd(&t->fd);
+	line_close(&t->line);
 	t->phase = VUS_IDLE;
 	return false;
 }
@@ -277,14 +234,21 @@ void vus_run(struct vio_vhost_user *t)
 		conn_await(t, 0);
 	t->in_run = false;
 	if (t->phase == VUS_IDLE)
-		vus_closed(t);
+		door_closed(&t->door);
+}
+
+void vus_prepare(struct vio_vhost_user *t)
+{
+	t->line = (struct line){ .door = &t->door,
+				 .ready = conn_ready,
+				 .impatient = conn_impatient,
+				 .timeout_ms = t->opts.timeout_ms,
+				 .fd = -1 };
 }
 
 void vus_open(struct vio_vhost_user *t, int fd)
 {
-	t->fd = fd;
-	t->watch = (struct vio_watch){ .ready = conn_ready, .fd = fd };
-	t->patience = (struct vio_timer){ .fire = conn_impatient };
+	line_open(&t->line, fd);
 	memset(&t->in, 0, sizeof(t->in));
 	t->out.msg.nfds = 0;
 	t->phase = VUS_READ;

@@ -13,9 +13,8 @@
 #include <virtio-offload/vhost_user.h>
 
 #include "base/base.h"
+#include "transport/door.h"
 #include "wire/vhost_user.h"
-
-#include <sys/types.h>
 
 #define VUS_BIT(b) (1ull << (b))
 
@@ -41,6 +40,8 @@ struct vus_ring {
 /* What a front end must do before its message is dealt with further: nothing, one ring or all stopped. */
 enum vus_fence { VUS_FENCE_NONE, VUS_FENCE_RING, VUS_FENCE_ALL };
 
+#define vus_log(t, level, ...) door_log(&(t)->door, level, __VA_ARGS__)
+
 struct vus_row;
 
 enum vus_phase {
@@ -56,31 +57,16 @@ enum vus_phase {
 struct vio_vhost_user {
 	struct vio_poller *poller;
 	struct vio_dev *dev;
+	struct door door;		 /* the way in */
 	struct vio_vhost_user_opts opts; /* path and pollers are copies */
 	struct vus_ring *rings;
 	unsigned nrings;
 
-	/* The way in (vhost_user.c). */
-	int listener;
-	dev_t socket_dev; /* the file that was bound, to remove that one and no other */
-	ino_t socket_ino;
-	struct vio_watch listen_watch;
-	bool listening; /* listen_watch is on the poller */
-	struct vio_timer retry;
-	bool stopping;
-	struct vio_msg stop_msg;
-	void (*stopped)(void *ctx);
-	void *stopped_ctx;
-
 	/* The conversation (vhost_user_conn.c). */
-	int fd;
-	struct vio_watch watch;
-	bool watching;
+	struct line line;
 	bool in_run;
 	enum vus_phase phase;
-	unsigned pending;	   /* starts and stops under way */
-	struct vio_timer patience; /* with a peer that stopped in mid-message */
-	bool waiting;		   /* patience is set */
+	unsigned pending; /* starts and stops under way */
 	struct vu_inbox in;
 	struct vu_outbox out;
 	const struct vus_row *row; /* of the message being dealt with; NULL: none fits */
@@ -121,18 +107,14 @@ enum vus_reply { VUS_ACK_ASKED, VUS_ACK_ALWAYS, VUS_ANSWER };
 /* vhost_user_msg.c: the row for m, with t->ring set; NULL and t->err set if m is not acceptable. */
 const struct vus_row *vus_msg_check(struct vio_vhost_user *t, const struct vu_msg *m);
 
-/* vhost_user.c: the conversation is over. May free t if it was stopping. */
-void vus_closed(struct vio_vhost_user *t);
-
 /* vhost_user_conn.c */
+void vus_prepare(struct vio_vhost_user *t);	 /* once, with its options */
 void vus_open(struct vio_vhost_user *t, int fd); /* a front end has come on fd */
 void vus_run(struct vio_vhost_user *t);		 /* does what can be done now */
 void vus_pend(struct vio_vhost_user *t);	 /* a start or stop is under way ... */
 void vus_unpend(struct vio_vhost_user *t);	 /* ... and has completed */
 int vus_take_fd(struct vu_msg *m);		 /* the message's only descriptor, or -1; now the caller's */
 void vus_close_fd(int *fd);			 /* and set it to -1 */
-void vus_log(struct vio_vhost_user *t, enum vio_log_level level, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
 
 /* vhost_user_ring.c */
 void vus_ring_init(struct vus_ring *r, struct vio_vhost_user *t, unsigned index);
@@ -187,7 +169,8 @@ int vus_backend_req(struct vio_vhost_user *t, struct vu_msg *m);
 void vus_config_changed(void *ctx); /* for vio_dev_on_config; ctx is t */
 
 /* vhost_user_net.c */
-uint64_t vus_net_protocol(const struct vio_vhost_user *t); /* protocol features that only a network card has */
+/* Protocol features that only a network card has. */
+uint64_t vus_net_protocol(const struct vio_vhost_user *t);
 int vus_net_rarp(struct vio_vhost_user *t, struct vu_msg *m);
 int vus_net_mtu(struct vio_vhost_user *t, struct vu_msg *m);
 
