@@ -5,9 +5,9 @@
  *     setup, steps (kind, three bytes)
  *
  * setup: bits 0 and 1 the digests that the host asks for, bit 2 whether it is the admin queue's conversation
- * or an I/O queue that is played. A step is something that the host does, or a PDU of the target's: an honest
- * one unless the step before twists it. However it goes: each command is answered once, and nothing is
- * written beside its data.
+ * or an I/O queue that is played, bit 3 whether the controller reports asymmetric access. A step is something
+ * that the host does, or a PDU of the target's: an honest one unless the step before twists it. However it
+ * goes: each command is answered once, and nothing is written beside its data.
  */
 #include "backend/nvme_tcp.h"
 
@@ -40,6 +40,7 @@ static struct {
 	size_t nheard;
 	struct nvme_cmd cmd[ADMIN_SLOTS];
 	unsigned ncmd;
+	bool ana;
 } z;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -246,11 +247,37 @@ static void identify(const uint8_t *s, uint32_t cns)
 		c->sgls = 1;
 		c->ioccsz = 516;
 		c->oaes = NVME_CTRL_OAES_NA;
+		c->cmic = z.ana ? NVME_CTRL_CMIC_MULTI_ANA_REPORTING : 0;
+		c->lpa = z.ana ? NVME_CTRL_LPA_EXTENDED : 0;
 	} else if (cns == NVME_IDENTIFY_CNS_NS) {
 		n->nsze = 2048;
 		n->lbaf[0].ds = 9;
+		n->anagrpid = 3;
 	} else {
 		memcpy(page, "\3\20\0\0", 4);
+	}
+	page[(s[1] | s[2] << 8) % sizeof(page)] ^= s[3];
+	pdu(NVME_TCP_C2H_DATA, &d, page, sizeof(page), NVME_TCP_DATA_LAST);
+}
+
+/* The page, or what follows of it: some groups, of which one may be the namespace's. */
+static void ana_log(const uint8_t *s)
+{
+	static _Alignas(8) uint8_t page[4096];
+	bool first = !z.cmd[0].cdw12 && !z.cmd[0].cdw13;
+	struct nvme_ana_log log = { .ngrps = (uint16_t)(s[1] | s[2] << 8) };
+	struct nvme_tcp_data d = { .cid = z.cmd[0].cid, .len = sizeof(page) };
+
+	memset(page, 0, sizeof(page));
+	if (first)
+		memcpy(page, &log, sizeof(log));
+	for (size_t at = first ? sizeof(log) : 0, n = 0; at + 32 <= sizeof(page); n++) {
+		struct nvme_ana_group_desc g = { .grpid = n == s[3] % 16u && !(s[0] & 0x40) ? 3 : 99,
+						 .nnsids = n == s[3] / 16u ? 0x1000001u * s[2] : 0,
+						 .state = s[3] % 17u };
+
+		memcpy(page + at, &g, sizeof(g));
+		at += sizeof(g) + (g.nnsids < 512 ? 4 * g.nnsids : 0);
 	}
 	page[(s[1] | s[2] << 8) % sizeof(page)] ^= s[3];
 	pdu(NVME_TCP_C2H_DATA, &d, page, sizeof(page), NVME_TCP_DATA_LAST);
@@ -266,7 +293,9 @@ static void admin_answer(const uint8_t *s)
 		return;
 	if (c->opcode == NVME_OPC_FABRICS && (c->nsid & 0xff) == nvme_fabrics_type_property_get)
 		result = s[0] & 0x40 ? s[3] : 127;
-	if (c->opcode == nvme_admin_identify || c->opcode == nvme_admin_get_log_page)
+	if (c->opcode == nvme_admin_get_log_page && (c->cdw10 & 0xff) == NVME_LOG_LID_ANA)
+		ana_log(s);
+	else if (c->opcode == nvme_admin_identify || c->opcode == nvme_admin_get_log_page)
 		identify(s, c->opcode == nvme_admin_identify ? c->cdw10 : 0);
 	rsp(c->cid, s[0] & 0x80 ? (uint16_t)(s[1] << 1) : 0, result);
 	memmove(z.cmd, z.cmd + 1, --z.ncmd * sizeof(z.cmd[0]));
@@ -355,6 +384,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	digests = vio__nvme_tcp_has_digests() ? data[0] & 3 : 0;
 	z.h.known = false;
+	z.ana = data[0] & 8;
 	z.h.phase = HOST_SETUP;
 	z.h.look_at = z.h.ask_at = 0;
 	memset(&z.h.store, 0, sizeof(z.h.store));

@@ -134,15 +134,15 @@ TARGET_FN unsigned target_connected(struct target *t)
 	return n;
 }
 
-/* The namespace has another size: those who wait for events are told. */
-TARGET_FN void target_resize(struct target *t, uint64_t blocks)
+/* A notice, to one who waits for events. */
+TARGET_FN void target_notice(struct target *t, unsigned what, unsigned page)
 {
 	struct nvme_tcp_rsp r = { .hdr = { .type = NVME_TCP_RSP, .hlen = sizeof(r), .plen = sizeof(r) } };
 
-	TARGET_SET(t->blocks, blocks);
 	pthread_mutex_lock(&t->lock);
 	if (t->event_fd >= 0) {
-		r.cqe = (struct nvme_cqe){ .result = NVME_AER_NOTICE | 4 << 16, .cid = t->event_cid };
+		r.cqe = (struct nvme_cqe){ .result = NVME_AER_NOTICE | what << 8 | page << 16,
+					   .cid = t->event_cid };
 		if (t->event_hdgst) {
 			r.hdr.flags = NVME_TCP_HDGST;
 			r.hdr.plen += 4;
@@ -151,6 +151,19 @@ TARGET_FN void target_resize(struct target *t, uint64_t blocks)
 		t->event_fd = -1;
 	}
 	pthread_mutex_unlock(&t->lock);
+}
+
+/* The namespace has another size, or is reached otherwise. */
+TARGET_FN void target_resize(struct target *t, uint64_t blocks)
+{
+	TARGET_SET(t->blocks, blocks);
+	target_notice(t, 0, NVME_LOG_LID_CHANGED_NS);
+}
+
+TARGET_FN void target_ana(struct target *t, int state)
+{
+	TARGET_SET(t->ana, state);
+	target_notice(t, 3, NVME_LOG_LID_ANA);
 }
 
 /* On a port of its own; its fields may be changed before somebody connects. */

@@ -10,6 +10,12 @@ static void target_identify_controller(struct target *t, struct nvme_id_ctrl *i)
 	i->mdts = (uint8_t)t->mdts;
 	i->cntrltype = target_lies(t, LIE_DISCOVERY) ? 2 : 1;
 	i->oaes = NVME_CTRL_OAES_NA;
+	if (TARGET_GET(t->ana)) {
+		i->oaes |= NVME_CTRL_OAES_ANA;
+		i->cmic = NVME_CTRL_CMIC_MULTI_ANA_REPORTING;
+		i->lpa = NVME_CTRL_LPA_EXTENDED;
+		i->anatt = 1;
+	}
 	i->oncs = t->oncs;
 	i->vwc = t->vwc;
 	i->sgls = target_lies(t, LIE_NO_SGLS) ? 0 : 1;
@@ -27,7 +33,46 @@ static void target_identify_namespace(struct target *t, struct nvme_id_ns *i)
 	i->lbaf[0].ds = (uint8_t)(target_lies(t, LIE_SHIFT_0)	 ? 0
 				  : target_lies(t, LIE_SHIFT_60) ? 60
 								 : t->shift);
+	i->anagrpid = TARGET_GET(t->ana) ? TARGET_GROUP : 0;
 	i->lbaf[0].ms = target_lies(t, LIE_METADATA) ? 8 : 0;
+}
+
+/* Groups and no namespaces, as it was asked; the namespace's is the last. */
+static void target_ana_log(struct target *t, char *to, uint64_t offset)
+{
+	unsigned groups = t->ana_before + 1, long_one = target_lies(t, LIE_ANA_LONG);
+	bool endless = target_lies(t, LIE_ANA_ENDLESS);
+	struct nvme_ana_log log = { .chgcnt = 1, .ngrps = (uint16_t)(endless ? 65535 : groups) };
+	uint32_t ours = target_lies(t, LIE_ANA_NO_GROUP) || endless ? 77777 : TARGET_GROUP;
+
+	TARGET_ADD(t->ana_logs);
+	if (!offset)
+		memcpy(to, &log, sizeof(log));
+	for (uint64_t at = offset ? 0 : sizeof(log); at + 32 <= 4096; at += 32) {
+		uint64_t n = (offset + at - sizeof(log)) / 32;
+		struct nvme_ana_group_desc d = {
+			.grpid = n == t->ana_before ? ours : 1000 + (uint32_t)n,
+			.nnsids = long_one ? UINT32_MAX : 0,
+			.state = (uint8_t)(target_lies(t, LIE_ANA_STATE) ? 9 : TARGET_GET(t->ana))
+		};
+
+		if (long_one)
+			d.grpid = 1;
+		if (n <= t->ana_before || endless)
+			memcpy(to + at, &d, sizeof(d));
+	}
+}
+
+static bool target_log(struct target_conn *c, const struct nvme_cmd *cmd)
+{
+	struct target *t = c->t;
+
+	if ((cmd->cdw10 & 0xff) != NVME_LOG_LID_ANA)
+		return target_send(c, cmd->cid, c->data, 4096);
+	if (target_lies(t, LIE_ANA_REFUSED))
+		return target_answer(c, cmd->cid, NVME_STATUS(NVME_SC_INVALID_FIELD), 0);
+	target_ana_log(t, c->data, cmd->cdw12);
+	return target_send(c, cmd->cid, c->data, target_lies(t, LIE_ANA_SHORT) ? 16 : 4096);
 }
 
 static bool target_admin(struct target_conn *c, const struct nvme_cmd *cmd)
@@ -47,7 +92,7 @@ static bool target_admin(struct target_conn *c, const struct nvme_cmd *cmd)
 		}
 		return target_send(c, cmd->cid, c->data, target_lies(t, LIE_IDENTIFY_SHORT) ? 512 : 4096);
 	case nvme_admin_get_log_page:
-		return target_send(c, cmd->cid, c->data, 4096);
+		return target_log(c, cmd);
 	case nvme_admin_set_features:
 		return target_answer(c, cmd->cid, 0, 0x00070007);
 	case nvme_admin_keep_alive:

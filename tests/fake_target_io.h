@@ -5,6 +5,21 @@
 
 #include "fake_target_pdu.h"
 
+/* As the state wants it; 0: it is executed. */
+static uint16_t target_refuses(struct target *t)
+{
+	switch (TARGET_GET(t->ana)) {
+	case NVME_ANA_STATE_INACCESSIBLE:
+		return NVME_STATUS(NVME_SCT_PATH << NVME_SCT_SHIFT | NVME_SC_ANA_INACCESSIBLE);
+	case NVME_ANA_STATE_PERSISTENT_LOSS:
+		return NVME_STATUS(NVME_SCT_PATH << NVME_SCT_SHIFT | NVME_SC_ANA_PERSISTENT_LOSS);
+	case NVME_ANA_STATE_CHANGE:
+		return NVME_STATUS(NVME_SCT_PATH << NVME_SCT_SHIFT | NVME_SC_ANA_TRANSITION);
+	default:
+		return 0;
+	}
+}
+
 static bool target_io(struct target_conn *c, const struct nvme_cmd *cmd)
 {
 	struct target *t = c->t;
@@ -38,6 +53,9 @@ static bool target_io(struct target_conn *c, const struct nvme_cmd *cmd)
 		TARGET_SET(t->fails, fails - 1);
 		return target_answer(c, cmd->cid, (uint16_t)TARGET_GET(t->fail), 0);
 	}
+	if (target_refuses(t))
+		return target_answer(c, cmd->cid, target_refuses(t), 0);
+	TARGET_SET(t->writes, TARGET_GET(t->writes) + (cmd->opcode == nvme_cmd_write));
 	switch (cmd->opcode) {
 	case nvme_cmd_flush:
 		TARGET_ADD(t->flushes);

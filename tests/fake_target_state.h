@@ -22,6 +22,7 @@
 #define TARGET_NQN "nqn.2014-08.org.example:fake"
 #define TARGET_SIZE (1u << 20)
 #define TARGET_CONNS 1024
+#define TARGET_GROUP 5u /* of the namespace, if it reports asymmetric access */
 #define TARGET_FN static __attribute__((unused))
 
 enum target_lie {
@@ -50,6 +51,12 @@ enum target_lie {
 	LIE_METADATA,
 	LIE_IDENTIFY_SHORT,
 	LIE_AUTH,
+	LIE_ANA_NO_GROUP,
+	LIE_ANA_ENDLESS,
+	LIE_ANA_LONG,
+	LIE_ANA_SHORT,
+	LIE_ANA_REFUSED,
+	LIE_ANA_STATE,
 	/* about I/O: reads */
 	LIE_R2T_FOR_READ,
 	LIE_DATA_BEYOND,
@@ -102,6 +109,7 @@ struct target {
 	uint64_t blocks;
 	unsigned c2h_max, r2t_max; /* bytes of a PDU's data, of an R2T; 0: all */
 	bool success;		   /* says so with the last data */
+	unsigned ana_before;	   /* groups that the namespace is not in */
 
 	/* Since it runs. */
 	int lie;  /* enum target_lie */
@@ -110,6 +118,8 @@ struct target {
 	int fails;
 	int closed; /* connections are closed at once */
 	int hold;   /* I/O is taken, and not answered */
+	int ana;    /* enum nvme_ana_state; 0: it doesn't report */
+	unsigned ana_logs, writes;
 	unsigned io, resets, leaves, keep_alives, flushes;
 	uint32_t csts;
 	int event_fd; /* the connection that waits for an event, or -1 */

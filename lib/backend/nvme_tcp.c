@@ -68,6 +68,7 @@ static int host_args(struct host *h, struct host_texts *t, const char *arg)
 		{ "timeout", VIO__ARG_NUM, &h->timeout, 1, 86400 },
 		{ "io-timeout", VIO__ARG_NUM, &h->io_timeout, 1, 86400 },
 		{ "keep-alive", VIO__ARG_NUM, &h->keep_alive, 0, 3600 },
+		{ "quiesce", VIO__ARG_NUM, &h->quiesce, 0, 3600 },
 	};
 	int rc = vio__args("nvme-tcp", arg, args, VIO_ARRAY_SIZE(args));
 
@@ -108,9 +109,12 @@ static void host_free(struct host *h)
 /* Has a look, and leaves again: without a lane there is nobody to keep an association. */
 static int host_visit(struct host *h)
 {
-	int rc = vio__host_associate(h);
+	int rc;
 
+	h->visiting = true;
+	rc = vio__host_associate(h);
 	vio__host_dissociate(h);
+	h->visiting = false;
 	return rc;
 }
 
@@ -169,10 +173,9 @@ static void host_stats(struct vio_backend *b,
 		       void (*each)(void *ctx, const char *layer, const char *counter, uint64_t value),
 		       void *ctx)
 {
-	static const char *const names[] = {
-		"submitted", "completed",  "errors",   "commands", "sends",
-		"receives",  "reconnects", "replayed", "retried",  "bad_digests"
-	};
+	static const char *const names[] = { "submitted", "completed",	 "errors",     "commands",
+					     "sends",	  "receives",	 "reconnects", "replayed",
+					     "retried",	  "bad_digests", "refused",    "moved" };
 	struct host *h = b->priv;
 
 	for (unsigned n = 0; n < VIO_ARRAY_SIZE(names); n++) {
@@ -189,7 +192,8 @@ const struct vio_backend_type vio__backend_nvme_tcp = {
 	.name = "nvme-tcp",
 	.help = "ADDR:PORT[+ADDR:PORT...],nqn=NQN[,nsid=N][,hostnqn=NQN][,hostid=UUID][,digests=none|header|"
 		"data|both]"
-		"[,queues=N][,depth=N][,timeout=S][,io-timeout=S][,keep-alive=S]: an NVMe/TCP target's "
+		"[,queues=N][,depth=N][,timeout=S][,io-timeout=S][,keep-alive=S][,quiesce=S]: an NVMe/TCP "
+		"target's "
 		"namespace",
 	.priv = sizeof(struct host),
 	.lane_priv = sizeof(struct host_lane),

@@ -2,7 +2,7 @@
 /*
  * The NVMe/TCP host, as its files see it.
  *
- * struct host is shared by threads: the paths to the target, the association with one of
+ * struct host is shared by threads: the paths to the subsystem, the association with one of
  * its controllers, and what the namespace is like. Its admin connection is seen to by one
  * lane's thread, the keeper; by nobody while there is no lane, and then there is no
  * association. A lane is one I/O queue with a connection of its own, and one thread.
@@ -23,6 +23,7 @@
 #include <pthread.h>
 
 #define HOST_PATHS 8u
+#define HOST_UNREACHED 255u /* a path's rank */
 #define HOST_SECOND 1000000000ull
 #define HOST_MS 1000000ull
 #define HOST_MAX_PART (1u << 20) /* bytes of one command's data */
@@ -32,11 +33,13 @@
 struct host_counters {
 	uint64_t submitted, completed, errors;
 	uint64_t commands, sends, receives;
-	uint64_t reconnects, replayed, retried, bad_digests;
+	uint64_t reconnects, replayed, retried, bad_digests, refused, moved;
 } __attribute__((aligned(VIO_CACHELINE)));
 
 struct host_path {
-	char *name; /* as it was given */
+	char *name;   /* as it was given */
+	uint8_t rank; /* of the namespace by it, less is better; as it last was */
+	bool tried;   /* in this round */
 	struct sockaddr_storage addr;
 	socklen_t len;
 };
@@ -46,7 +49,11 @@ struct host_store {
 	uint64_t blocks;
 	uint8_t shift; /* of a block's size */
 	bool read_only, volatile_cache;
-	bool events;	   /* it tells when the namespace changes */
+	bool ana;	    /* it says how well it reaches the namespace */
+	bool offsets;	    /* log pages are read in parts */
+	uint8_t transition; /* seconds that a change of that may take */
+	uint32_t ana_group;
+	uint32_t events;   /* that it tells of, and we look at */
 	uint32_t ops;	   /* as vio_backend_info has them */
 	uint32_t optimal;  /* bytes; 0: no say */
 	uint32_t max_part; /* bytes of one command's data */
@@ -76,7 +83,8 @@ struct host_step {
 	void (*ask)(struct host *h, struct host_slot *s);
 	/* 0: goes on; -EAGAIN: to be asked again a little later; another -errno ends it. */
 	int (*answer)(struct host *h, uint64_t result);
-	bool optional; /* it may refuse */
+	bool optional;			      /* it may refuse */
+	bool (*unless)(const struct host *h); /* left out if so */
 };
 
 struct host_lane;
@@ -86,10 +94,13 @@ struct host {
 	pthread_mutex_t lock; /* all that follows, but for what never changes after open */
 	char *nqn, *hostnqn;
 	uint8_t hostid[16];
-	uint64_t nsid, queues, depth, timeout, io_timeout, keep_alive; /* times in seconds */
+	uint64_t nsid, queues, depth, timeout, io_timeout, keep_alive, quiesce; /* times in seconds */
 	uint8_t digests;
 	struct host_path path[HOST_PATHS];
 	unsigned npaths, at_path;
+	bool settled;	  /* on at_path, the best of a round */
+	bool visiting;	  /* any path will do */
+	uint64_t move_at; /* when to leave at_path; 0: it will do */
 
 	enum host_phase phase;
 	unsigned generation; /* of the association */
@@ -106,6 +117,9 @@ struct host {
 	struct iovec hello_iov;
 	const struct host_step *script; /* the conversation under way */
 	unsigned script_left;
+	uint64_t ana_at;     /* how far the log page was read */
+	unsigned ana_left;   /* groups that follow */
+	uint8_t ana_state;   /* the namespace's, by at_path; 0: the controller doesn't say */
 	unsigned asking;     /* ADMIN_ASK or ADMIN_STOP: its slot */
 	uint64_t ask_at;     /* when to ask again; 0: the question is out */
 	uint64_t deadline;   /* of the conversation, or of waiting */
@@ -189,6 +203,25 @@ void vio__host_script_look(struct host *h);
 void vio__host_script_reset(struct host *h);
 void vio__host_script_leave(struct host *h);
 
+void vio__host_reply_into(struct host *h, struct host_slot *s);
+
+/* nvme_tcp_ana.c: steps of conversations. */
+bool vio__host_ana_absent(const struct host *h);
+void vio__host_ana_ask(struct host *h, struct host_slot *s);
+int vio__host_ana_got(struct host *h, uint64_t result);
+int vio__host_ana_looked(struct host *h, uint64_t result);
+/* Whether to stay at at_path, to which an association is there. */
+bool vio__host_path_fits(struct host *h);
+/* It is the one; until it has become worse. */
+void vio__host_path_taken(struct host *h, uint64_t now);
+/* at_path was not: goes on to the next. False: none can be reached for now. */
+bool vio__host_path_next(struct host *h);
+/* at_path is dialled: how long it may take to answer. */
+uint64_t vio__host_path_patience(struct host *h);
+/* The association ended by itself, or is to end because its path is not good enough. */
+void vio__host_path_lost(struct host *h);
+void vio__host_path_leave(struct host *h);
+
 /* nvme_tcp_admin.c: under the lock. What is due on the admin connection; -errno: it is of no use any more. */
 int vio__host_admin_dial(struct host *h);
 int vio__host_admin_run(struct host *h);
@@ -214,6 +247,8 @@ int vio__host_lane_open(struct vio_lane *l);
 void vio__host_lane_close(struct vio_lane *l);
 /* The lane's connection can't go on: with it goes the association. */
 void vio__host_lane_lost(struct host_lane *v, int err);
+/* The target refused a command because of its path: the keeper is to look. */
+void vio__host_lane_refused(struct host_lane *v);
 /* From now on it looks after its time-outs, until nothing is under way. Unless it ticks already. */
 void vio__host_tick(struct host_lane *v);
 
@@ -230,6 +265,15 @@ void vio__host_replay(struct host_lane *v);
 void vio__host_again(struct host_lane *v);
 /* Without a connection: all that the lane has fails. */
 void vio__host_fail_all(struct host_lane *v);
+
+/* Asymmetric access: inaccessible, lost, or in transition. The command was not executed. */
+VIO_INLINE bool host_path_refuses(uint16_t status)
+{
+	unsigned type = status >> 9 & 7, code = status >> 1 & 0xff;
+
+	return type == NVME_SCT_PATH && code >= NVME_SC_ANA_PERSISTENT_LOSS &&
+	       code <= NVME_SC_ANA_TRANSITION && !(status & NVME_STATUS_DNR);
+}
 
 VIO_INLINE void host_count(uint64_t *counter, uint64_t n)
 {

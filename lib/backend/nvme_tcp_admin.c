@@ -73,8 +73,10 @@ static int admin_answer(struct host *h, uint16_t status, uint64_t result)
 	}
 	if (rc)
 		return rc;
-	h->script++;
-	if (--h->script_left)
+	do
+		h->script++;
+	while (--h->script_left && h->script->unless && h->script->unless(h));
+	if (h->script_left)
 		vio__host_admin_ask(h);
 	else
 		h->script = NULL;
@@ -99,7 +101,7 @@ static int admin_answered(struct host_link *k, struct host_slot *s, uint16_t sta
 
 	(void)result;
 	if (index == ADMIN_EVENT && status)
-		h->store.events = false; /* it is looked at now and then */
+		h->store.events = 0; /* it is looked at now and then */
 	else if (index == ADMIN_EVENT)
 		h->look_at = vio__host_now() + ADMIN_LOOK; /* whatever it is: then the next may come */
 	else if (index == h->asking && h->script)
@@ -121,7 +123,7 @@ int vio__host_admin_dial(struct host *h)
 
 	vio__host_script_setup(h);
 	h->phase = HOST_SETUP;
-	h->deadline = vio__host_now() + HOST_PATIENCE;
+	h->deadline = vio__host_now() + vio__host_path_patience(h);
 	h->look_at = 0;
 	rc = vio__host_link_dial(&h->admin, (const struct sockaddr *)&p->addr, p->len);
 	return rc && *h->admin.why ? vio__fail(-rc, "nvme-tcp: %s: %s", p->name, h->admin.why) : rc;
@@ -135,6 +137,7 @@ static void admin_up(struct host *h, uint64_t now)
 	h->up_at = now;
 	h->safe_at = 0;
 	h->alive_at = h->keep_alive ? now + h->keep_alive * HOST_SECOND / 2 : UINT64_MAX;
+	vio__host_path_taken(h, now);
 	admin_await_event(h);
 }
 
@@ -161,6 +164,35 @@ static int admin_keep_alive(struct host *h, uint64_t now)
 	return 0;
 }
 
+/* The conversation that makes an association is over: it is the one, or another path is tried. */
+static int admin_made(struct host *h, uint64_t now)
+{
+	if (!vio__host_path_fits(h))
+		return vio__fail(EAGAIN, "nvme-tcp: %s: namespace %llu is reached badly (state %u) by it",
+				 h->path[h->at_path].name, (unsigned long long)h->nsid, h->ana_state);
+	admin_up(h, now);
+	return 0;
+}
+
+/* What is due while an association is there. */
+static int admin_see_to(struct host *h, uint64_t now)
+{
+	int rc = admin_keep_alive(h, now);
+
+	if (rc || h->script)
+		return rc;
+	if (h->move_at && now >= h->move_at) {
+		vio__host_path_leave(h);
+	} else if (h->look_at && now >= h->look_at) {
+		h->look_at = 0;
+		h->deadline = now + HOST_PATIENCE;
+		vio__host_script_look(h);
+	} else if (!h->look_at) {
+		admin_await_event(h);
+	}
+	return 0;
+}
+
 static int admin_due(struct host *h)
 {
 	uint64_t now = vio__host_now();
@@ -172,16 +204,9 @@ static int admin_due(struct host *h)
 	if (h->script && h->ask_at && now >= h->ask_at)
 		vio__host_admin_ask(h);
 	if (h->phase == HOST_SETUP && !h->script)
-		admin_up(h, now);
-	if (h->phase == HOST_UP)
-		rc = admin_keep_alive(h, now);
-	if (h->phase == HOST_UP && !h->script && h->look_at && now >= h->look_at) {
-		h->look_at = 0;
-		h->deadline = now + HOST_PATIENCE;
-		vio__host_script_look(h);
-	} else if (h->phase == HOST_UP && !h->script && !h->look_at) {
-		admin_await_event(h);
-	}
+		rc = admin_made(h, now);
+	if (!rc && h->phase == HOST_UP)
+		rc = admin_see_to(h, now);
 	return rc ? rc : vio__host_link_push(&h->admin);
 }
 
@@ -209,6 +234,7 @@ uint64_t vio__host_admin_next(const struct host *h)
 	if (h->phase == HOST_UP) {
 		at = VIO_MIN(at, h->alive_at);
 		at = VIO_MIN(at, h->look_at && !h->script ? h->look_at : UINT64_MAX);
+		at = VIO_MIN(at, h->move_at && !h->script ? h->move_at : UINT64_MAX);
 	}
 	return at;
 }
@@ -231,7 +257,8 @@ int vio__host_associate(struct host *h)
 {
 	int rc = 0;
 
-	for (unsigned i = 0; i < h->npaths; i++) {
+	for (unsigned i = 0; i <= 2 * h->npaths;
+	     i++) { /* a round, the best one, and a round if that has gone */
 		rc = vio__host_admin_dial(h);
 		if (!rc)
 			rc = admin_converse(h);
@@ -240,7 +267,8 @@ int vio__host_associate(struct host *h)
 		vio__host_link_close(&h->admin);
 		h->phase = HOST_NONE;
 		h->script = NULL;
-		h->at_path = (h->at_path + 1) % h->npaths;
+		if (!vio__host_path_next(h))
+			break;
 	}
 	return rc;
 }
@@ -256,4 +284,6 @@ void vio__host_dissociate(struct host *h)
 	vio__host_link_close(&h->admin);
 	h->script = NULL;
 	h->phase = HOST_NONE;
+	h->move_at = 0;
+	vio__host_path_lost(h);
 }

@@ -122,7 +122,7 @@ static int stopped_got(struct host *h, uint64_t csts)
 	return csts & CSTS_READY ? -EAGAIN : 0;
 }
 
-static void reply_into(struct host *h, struct host_slot *s)
+void vio__host_reply_into(struct host *h, struct host_slot *s)
 {
 	h->reply_iov = (struct iovec){ h->reply, sizeof(h->reply) };
 	s->start = (struct host_at){ .iov = &h->reply_iov };
@@ -134,7 +134,7 @@ static void reply_into(struct host *h, struct host_slot *s)
 static void identify(struct host *h, struct host_slot *s, uint32_t nsid, uint32_t cns)
 {
 	s->cmd = (struct nvme_cmd){ .opcode = nvme_admin_identify, .nsid = nsid, .cdw10 = cns };
-	reply_into(h, s);
+	vio__host_reply_into(h, s);
 }
 
 static void controller_ask(struct host *h, struct host_slot *s)
@@ -146,6 +146,7 @@ static int controller_got(struct host *h, uint64_t result)
 {
 	(void)result;
 	h->seen = (struct host_store){ 0 };
+	h->ana_state = 0;
 	return vio__host_see_controller(h, (const struct nvme_id_ctrl *)h->reply);
 }
 
@@ -195,7 +196,7 @@ static void events_ask(struct host *h, struct host_slot *s)
 	s->cmd = (struct nvme_cmd){ .opcode = nvme_admin_set_features,
 				    .flags = NVME_FLAGS_SGL,
 				    .cdw10 = NVME_FEAT_FID_ASYNC_EVENT,
-				    .cdw11 = h->seen.events ? NVME_CTRL_OAES_NA : 0 };
+				    .cdw11 = h->seen.events };
 }
 
 /* Reading it is what lets the next event come. */
@@ -204,7 +205,7 @@ static void changes_ask(struct host *h, struct host_slot *s)
 	s->cmd = (struct nvme_cmd){ .opcode = nvme_admin_get_log_page,
 				    .nsid = NVME_NSID_ALL,
 				    .cdw10 = NVME_LOG_LID_CHANGED_NS | (sizeof(h->reply) / 4 - 1) << 16 };
-	reply_into(h, s);
+	vio__host_reply_into(h, s);
 }
 
 /* The last answer of a conversation about the namespace, which then is as it was told. */
@@ -241,30 +242,34 @@ static int look_ids_got(struct host *h, uint64_t result)
 }
 
 static const struct host_step script_setup[] = {
-	{ "Connect", connect_ask, connect_got, false },
-	{ "Property Get of CAP", cap_ask, cap_got, false },
-	{ "Property Set of CC", enable_ask, just_so, false },
-	{ "Property Get of CSTS", status_ask, ready_got, false },
-	{ "Identify Controller", controller_ask, controller_got, false },
-	{ "Identify Namespace", namespace_ask, namespace_got, false },
-	{ "Identify Namespace Identification", ids_ask, ids_got, true },
-	{ "Set Features of Number of Queues", queues_ask, queues_got, false },
-	{ "Set Features of Asynchronous Events", events_ask, events_got, true },
+	{ "Connect", connect_ask, connect_got, false, NULL },
+	{ "Property Get of CAP", cap_ask, cap_got, false, NULL },
+	{ "Property Set of CC", enable_ask, just_so, false, NULL },
+	{ "Property Get of CSTS", status_ask, ready_got, false, NULL },
+	{ "Identify Controller", controller_ask, controller_got, false, NULL },
+	{ "Identify Namespace", namespace_ask, namespace_got, false, NULL },
+	{ "Identify Namespace Identification", ids_ask, ids_got, true, NULL },
+	{ "Set Features of Number of Queues", queues_ask, queues_got, false, NULL },
+	{ "Set Features of Asynchronous Events", events_ask, events_got, true, NULL },
+	{ "Get Log Page of Asymmetric Namespace Access", vio__host_ana_ask, vio__host_ana_got, false,
+	  vio__host_ana_absent },
 };
 
 static const struct host_step script_look[] = {
-	{ "Get Log Page of Changed Namespaces", changes_ask, just_so, true },
-	{ "Identify Namespace", namespace_ask, look_got, false },
-	{ "Identify Namespace Identification", ids_ask, look_ids_got, true },
+	{ "Get Log Page of Changed Namespaces", changes_ask, just_so, true, NULL },
+	{ "Identify Namespace", namespace_ask, look_got, false, NULL },
+	{ "Identify Namespace Identification", ids_ask, look_ids_got, true, NULL },
+	{ "Get Log Page of Asymmetric Namespace Access", vio__host_ana_ask, vio__host_ana_looked, false,
+	  vio__host_ana_absent },
 };
 
 static const struct host_step script_reset[] = {
-	{ "Property Set of CC", disable_ask, just_so, false },
-	{ "Property Get of CSTS", status_ask, stopped_got, false },
+	{ "Property Set of CC", disable_ask, just_so, false, NULL },
+	{ "Property Get of CSTS", status_ask, stopped_got, false, NULL },
 };
 
 static const struct host_step script_leave[] = {
-	{ "Property Set of CC", shutdown_ask, just_so, true },
+	{ "Property Set of CC", shutdown_ask, just_so, true, NULL },
 };
 
 static void script_take(struct host *h, const struct host_step *s, size_t n, unsigned slot)
@@ -273,6 +278,7 @@ static void script_take(struct host *h, const struct host_step *s, size_t n, uns
 	h->script_left = (unsigned)n;
 	h->asking = slot;
 	h->ask_at = 0;
+	h->ana_at = 0;
 }
 
 void vio__host_script_setup(struct host *h)

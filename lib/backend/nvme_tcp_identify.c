@@ -52,7 +52,10 @@ int vio__host_see_controller(struct host *h, const struct nvme_id_ctrl *c)
 	s->max_part = identify_max_part(h, c->mdts);
 	s->ops = identify_ops(c);
 	s->volatile_cache = c->vwc & NVME_CTRL_VWC_PRESENT;
-	s->events = le32toh(c->oaes) & NVME_CTRL_OAES_NA;
+	s->ana = c->cmic & NVME_CTRL_CMIC_MULTI_ANA_REPORTING;
+	s->offsets = c->lpa & NVME_CTRL_LPA_EXTENDED;
+	s->transition = c->anatt;
+	s->events = le32toh(c->oaes) & (NVME_CTRL_OAES_NA | (s->ana ? NVME_CTRL_OAES_ANA : 0));
 	return 0;
 }
 
@@ -90,6 +93,7 @@ int vio__host_see_namespace(struct host *h, const struct nvme_id_ns *n)
 				 identify_path(h));
 	s->read_only = n->nsattr & NVME_NS_NSATTR_WRITE_PROTECTED;
 	s->optimal = identify_optimal(s, n);
+	s->ana_group = le32toh(n->anagrpid);
 	memcpy(s->id, n->eui64, 8);
 	memcpy(s->id + 8, n->nguid, 16);
 	return 0;

@@ -128,6 +128,7 @@ static void io_post(struct host_lane *v, struct host_slot *s)
 {
 	io_command(v, s);
 	s->since = vio_poller_now(v->lane->poller);
+	s->refused = false;
 	host_count(&v->count->commands, 1);
 	vio__host_link_post(&v->link, s);
 }
@@ -264,6 +265,11 @@ int vio__host_answered(struct host_link *k, struct host_slot *s, uint16_t status
 	(void)result;
 	if (VIO_LIKELY(!status)) {
 		io_part_done(v, s, 0);
+	} else if (host_path_refuses(status)) {
+		s->refused = true;
+		v->nagain++;
+		host_count(&v->count->refused, 1);
+		vio__host_lane_refused(v);
 	} else if (io_worth_a_retry(s, status)) {
 		s->retries++;
 		v->nagain++;
@@ -293,7 +299,7 @@ void vio__host_replay(struct host_lane *v)
 
 		if (!s->req)
 			continue;
-		if (++s->lives > IO_LIVES) {
+		if (!s->refused && ++s->lives > IO_LIVES) {
 			io_part_done(v, s, -EIO);
 			continue;
 		}

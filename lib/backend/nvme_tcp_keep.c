@@ -36,6 +36,7 @@ void vio__host_lost(struct host *h, unsigned generation)
 	if (h->phase != HOST_UP || h->generation != generation)
 		return;
 	h->phase = HOST_LOST;
+	vio__host_path_lost(h);
 	if (vio__host_now() - h->up_at >= KEEP_PROVEN)
 		h->tries = 0;
 	for (struct host_lane *v = h->lanes; v; v = v->next)
@@ -52,18 +53,34 @@ static void keep_unwatch(struct host_lane *v)
 	v->admin_watch.fd = -1;
 }
 
-static void keep_wait(struct host_lane *v)
+/* A path that is merely not good enough is no reason to pause. */
+static void keep_wait(struct host_lane *v, bool lost)
 {
 	struct host *h = v->lane->backend->priv;
-	uint64_t now = vio__host_now(), pause = VIO_MIN(KEEP_FIRST << VIO_MIN(h->tries, 10u), KEEP_LONGEST);
+	uint64_t now = vio__host_now(),
+		 pause = lost ? VIO_MIN(KEEP_FIRST << VIO_MIN(h->tries, 10u), KEEP_LONGEST) : 0;
 
 	keep_unwatch(v);
 	vio__host_link_close(&h->admin);
 	h->script = NULL;
 	h->phase = HOST_WAITING;
 	h->deadline = VIO_MAX(now + pause, h->safe_at);
-	h->tries++;
-	h->at_path = (h->at_path + 1) % h->npaths;
+	h->tries += lost;
+	vio__host_path_next(h);
+}
+
+/*
+ * The controller could not be reset: when it is done with its commands. One that fell silent sees its
+ * keep-alive time pass: the last keep-alive may have been on its way for as long again (NVMe
+ * Base 2.1, 9.6.2).
+ */
+static void keep_be_safe(struct host *h, int err)
+{
+	uint64_t over = vio__host_now();
+
+	if (err == -ETIMEDOUT && h->keep_alive)
+		over = VIO_MAX(over, h->alive_sent + 2 * h->keep_alive * HOST_SECOND);
+	h->safe_at = over + h->quiesce * HOST_SECOND;
 }
 
 static void keep_failed(struct host_lane *v, int err)
@@ -72,10 +89,10 @@ static void keep_failed(struct host_lane *v, int err)
 
 	vio_poller_log(v->lane->poller, h->phase == HOST_SETUP ? VIO_LOG_DEBUG : VIO_LOG_INFO, "%s",
 		       vio_errmsg());
-	if (err == -ETIMEDOUT && h->phase != HOST_SETUP && h->keep_alive)
-		h->safe_at = h->alive_sent + (h->keep_alive + 1) * HOST_SECOND;
+	if (h->phase != HOST_SETUP)
+		keep_be_safe(h, err);
 	vio__host_lost(h, h->generation);
-	keep_wait(v);
+	keep_wait(v, err != -EAGAIN);
 }
 
 static void keep_ready(struct vio_watch *w, uint32_t events)
@@ -141,7 +158,7 @@ static int keep_step(struct host_lane *v)
 		return vio__host_now() < h->deadline ? 0 : vio__host_admin_dial(h);
 	rc = vio__host_admin_run(h);
 	if (!rc && h->phase == HOST_RESETTING && !h->script)
-		keep_wait(v);
+		keep_wait(v, true);
 	if (generation != h->generation)
 		vio__host_ring_all(h);
 	return rc;

@@ -146,9 +146,24 @@ static int lane_answered(struct host_link *k, struct host_slot *s, uint16_t stat
 
 	if (VIO_UNLIKELY(s == &k->slot[v->depth]))
 		return lane_joined(v, status);
-	if (VIO_UNLIKELY(v->unproven))
+	if (VIO_UNLIKELY(v->unproven) && !host_path_refuses(status))
 		lane_proven(v);
 	return vio__host_answered(k, s, status, result);
+}
+
+void vio__host_lane_refused(struct host_lane *v)
+{
+	struct host *h = v->lane->backend->priv;
+
+	if (!v->lost_at)
+		v->lost_at = vio__host_now();
+	v->unproven = true;
+	pthread_mutex_lock(&h->lock);
+	if (h->phase == HOST_UP && h->generation == v->generation && !h->look_at && !h->script) {
+		h->look_at = vio__host_now();
+		vio__host_ring(h->keeper);
+	}
+	pthread_mutex_unlock(&h->lock);
 }
 
 static void lane_count(struct host_lane *v)

@@ -46,6 +46,7 @@ struct host_slot {
 	struct host_at start;
 	uint32_t len; /* bytes of data */
 	uint8_t lives, retries;
+	bool refused; /* by its path: it was not executed */
 	bool write;   /* the data goes to the target */
 	bool capsule; /* inside the command */
 	struct nvme_cmd cmd;

@@ -56,6 +56,7 @@ static int path_add(struct host *h, const char *text)
 
 	if (h->npaths == HOST_PATHS)
 		return vio__fail(EINVAL, "nvme-tcp: more than %u addresses", HOST_PATHS);
+	p->rank = HOST_UNREACHED;
 	p->name = strdup(text);
 	copy = strdup(text);
 	h->npaths++;
