@@ -10,7 +10,6 @@
 #include <virtio-offload/mem.h>
 #include <virtio-offload/net.h>
 #include <virtio-offload/nvme.h>
-#include <virtio-offload/nvme_manage.h>
 #include <virtio-offload/nvme_pci.h>
 #include <virtio-offload/nvme_tcp.h>
 #include <virtio-offload/poll.h>

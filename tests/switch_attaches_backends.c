@@ -5,44 +5,54 @@
 
 #include "backend/recv_fifo.h"
 
-/* A wire with one end: what it is sent it keeps; what the test puts in comes out of its RECVs. */
+#define PAIRS 2u
+
+/* A wire with one end, and a few pairs: what it is sent it keeps; what the test puts in comes out of its
+ * RECVs. */
 static struct {
-	struct vio_lane *tx, *rx;
-	struct recv_fifo fifo;
-	struct vio_req *held[256];
-	unsigned n, open, closed;
+	struct wire_pair {
+		struct vio_lane *rx;
+		struct recv_fifo fifo;
+		struct vio_req *held[64];
+		unsigned n, sent;
+	} pair[PAIRS];
+	unsigned open, closed;
 	bool hold; /* SENDs do not complete */
 	uint8_t last[NET_FRAME], flags;
 	size_t last_len;
 	struct vio_offload offload;
 } wire;
 
+static struct wire_pair *wire_of(const struct vio_lane *l)
+{
+	return &wire.pair[l->pair];
+}
+
 static int wire_info(struct vio_backend *b, struct vio_backend_info *i)
 {
 	(void)b;
 	i->ops = 1u << VIO_OP_SEND | 1u << VIO_OP_RECV;
 	i->offloads = VIO_PACKET_CSUM | VIO_PACKET_TSO4;
+	i->pairs = PAIRS;
 	return 0;
 }
 
 static int wire_lane_open(struct vio_lane *l)
 {
 	wire.open++;
-	if (!l->recv) {
-		wire.tx = l;
+	if (!l->recv)
 		return 0;
-	}
-	wire.rx = l;
-	return recv_fifo_open(&wire.fifo, 64, "wire");
+	wire_of(l)->rx = l;
+	return recv_fifo_open(&wire_of(l)->fifo, 64, "wire");
 }
 
 static void wire_lane_close(struct vio_lane *l)
 {
 	if (l->recv) {
-		assert_int_equal(recv_fifo_room(&wire.fifo), 64);
-		recv_fifo_close(&wire.fifo);
+		assert_int_equal(recv_fifo_room(&wire_of(l)->fifo), 64);
+		recv_fifo_close(&wire_of(l)->fifo);
 	} else {
-		assert_int_equal(wire.n, 0);
+		assert_int_equal(wire_of(l)->n, 0);
 	}
 	wire.open--;
 }
@@ -55,14 +65,14 @@ static void wire_close(struct vio_backend *b)
 
 static unsigned wire_room(struct vio_lane *l)
 {
-	return l->recv ? recv_fifo_room(&wire.fifo) : 64 - wire.n;
+	return l->recv ? recv_fifo_room(&wire_of(l)->fifo) : 64 - wire_of(l)->n;
 }
 
 static void wire_submit(struct vio_lane *l, struct vio_req **r, unsigned n)
 {
 	assert_true(n <= wire_room(l));
 	if (l->recv) {
-		recv_fifo_push(&wire.fifo, r, n);
+		recv_fifo_push(&wire_of(l)->fifo, r, n);
 		return;
 	}
 	for (unsigned i = 0; i < n; i++) {
@@ -74,25 +84,26 @@ static void wire_submit(struct vio_lane *l, struct vio_req **r, unsigned n)
 		assert_int_equal(wire.last_len, r[i]->len);
 		wire.flags = r[i]->flags;
 		wire.offload = r[i]->offload;
-		wire.held[wire.n++] = r[i];
+		wire_of(l)->held[wire_of(l)->n++] = r[i];
+		wire_of(l)->sent++;
 	}
 }
 
 static unsigned wire_reap(struct vio_lane *l, struct vio_req **r, unsigned n)
 {
 	if (l->recv)
-		return recv_fifo_reap(&wire.fifo, r, n);
+		return recv_fifo_reap(&wire_of(l)->fifo, r, n);
 	if (wire.hold)
 		return 0;
-	n = VIO_MIN(n, wire.n);
+	n = VIO_MIN(n, wire_of(l)->n);
 	for (unsigned i = 0; i < n; i++)
-		r[i] = wire.held[--wire.n];
+		r[i] = wire_of(l)->held[--wire_of(l)->n];
 	return n;
 }
 
 static unsigned wire_recall(struct vio_lane *l, struct vio_req **r, unsigned n)
 {
-	return l->recv ? recv_fifo_recall(&wire.fifo, r, n) : 0;
+	return l->recv ? recv_fifo_recall(&wire_of(l)->fifo, r, n) : 0;
 }
 
 static const struct vio_backend_type wire_type = {
@@ -157,14 +168,15 @@ static const struct vio_offload tso = {
 };
 
 /* As from the network. */
-static void wire_hears(size_t len, uint8_t flags)
+static void wire_hears(unsigned pair, size_t len, uint8_t flags)
 {
-	struct vio_req *r = recv_fifo_at(&wire.fifo, 0);
+	struct wire_pair *w = &wire.pair[pair];
+	struct vio_req *r = recv_fifo_at(&w->fifo, 0);
 
-	assert_int_equal(recv_fifo_fit(&wire.fifo, len), 1);
+	assert_int_equal(recv_fifo_fit(&w->fifo, len), 1);
 	memcpy(r->iov[0].iov_base, frame, len);
-	recv_fifo_fill(&wire.fifo, len, flags, flags ? &tso : NULL);
-	vio_lane_wake(wire.rx);
+	recv_fifo_fill(&w->fifo, len, flags, flags ? &tso : NULL);
+	vio_lane_wake(w->rx);
 }
 
 static void packets_go_both_ways(void **state)
@@ -175,7 +187,7 @@ static void packets_go_both_ways(void **state)
 
 		net_frame(frame, 2, 1, -1, len, i);
 		station_post(&s, 60 - s.posted);
-		wire_hears(len, i % 5 ? 0 : VIO_PACKET_CSUM | VIO_PACKET_TSO4);
+		wire_hears(i % PAIRS, len, i % 5 ? 0 : VIO_PACKET_CSUM | VIO_PACKET_TSO4);
 		settle();
 		assert_true(station_get(&s, &got));
 		assert_true(got.len == len && !memcmp(got.bytes, frame, len));
@@ -191,6 +203,29 @@ static void packets_go_both_ways(void **state)
 	}
 }
 
+/* A flow stays on its pair, and many flows use them all. */
+static void flows_spread_over_its_pairs(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	net_frame(frame, 2, 1, -1, 100, 0);
+	wire_hears(0, 100, 0); /* the switch knows where station 2 is */
+	settle();
+	for (unsigned flow = 0; flow < 64; flow++) {
+		before = wire.pair[0].sent;
+		for (unsigned i = 1; i <= 10; i++) {
+			net_frame(frame, 100 + flow, 2, -1, 100, flow);
+			station_send(&s, frame, 100);
+			settle();
+			station_reap_sends(&s);
+			assert_true(wire.pair[0].sent == before + i || wire.pair[0].sent == before);
+		}
+	}
+	assert_int_equal(wire.pair[0].sent + wire.pair[1].sent, 640);
+	assert_true(wire.pair[0].sent && wire.pair[1].sent);
+}
+
 /* Freed with packets under way in the backend: it is closed when it has given them back, not before. */
 static void a_slow_backend_is_waited_for(void **state)
 {
@@ -201,10 +236,10 @@ static void a_slow_backend_is_waited_for(void **state)
 		station_send(&s, frame, 100);
 		settle();
 	}
-	assert_true(wire.n > 0);
+	assert_true(wire.pair[0].n + wire.pair[1].n > 0);
 	vio_switch_port_free(port);
 	settle();
-	assert_true(wire.open == 2 && !wire.closed);
+	assert_true(wire.open == 2 * PAIRS && !wire.closed);
 	assert_null(vio_switch_port_find(sw, "wire"));
 	assert_int_equal(vio_switch_port_new(&port, sw, "wire", NULL), 0); /* its name is free */
 	station_send(&s, frame, 100);
@@ -228,6 +263,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(packets_go_both_ways, up, down),
+		cmocka_unit_test_setup_teardown(flows_spread_over_its_pairs, up, down),
 		cmocka_unit_test_setup_teardown(a_slow_backend_is_waited_for, up, down),
 		cmocka_unit_test_setup_teardown(a_disk_is_no_port, up, down),
 	};

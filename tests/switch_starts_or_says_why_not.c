@@ -8,6 +8,7 @@
 
 #include "backend/req_pool.c"
 #include "switch/attach.c"
+#include "switch/cable.c"
 #include "switch/fdb.c"
 #include "switch/flow.c"
 #include "switch/lane.c"

@@ -51,7 +51,6 @@ struct nv_ctrl *nv_ctrl_new(struct vio_nvme *s)
 	c->cntlid = id;
 	c->max_queues = (uint16_t)s->max_queues;
 	nv_ctrl_reset(c);
-	memset(c->access, NV_DETACHED, sizeof(c->access));
 	c->next = s->ctrls;
 	s->ctrls = c;
 	return c;
@@ -87,7 +86,6 @@ void nv_ctrl_free(struct nv_ctrl *c)
 			*at = c->next;
 			break;
 		}
-	nv_attach_leave(c);
 	free(c->changed);
 	free(c);
 }
@@ -101,7 +99,6 @@ void nv_ctrl_leave(struct nv_qp *qp)
 			*at = qp->next;
 			break;
 		}
-	nv_leaving_add(qp);
 	qp->ctrl = NULL;
 	if (c->admin == qp) {
 		c->admin = NULL;
@@ -142,9 +139,9 @@ void nv_ctrl_error(struct nv_qp *qp, const struct nvme_req *r)
 	pthread_mutex_unlock(&c->s->lock);
 }
 
-/* 3.1.3.1: 128 entries, contiguous, ready within some seconds, the NVM command set, 4 KiB pages. */
+/* 3.1.3.1: 128 entries, contiguous, ready within half a second, the NVM command set, 4 KiB pages. */
 uint64_t nv_ctrl_cap(const struct nv_ctrl *c)
 {
 	(void)c;
-	return (NV_ENTRIES - 1) | 1ull << 16 | (uint64_t)NV_READY << 24 | 1ull << 37;
+	return (NV_ENTRIES - 1) | 1ull << 16 | 1ull << 24 | 1ull << 37;
 }

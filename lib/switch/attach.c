@@ -1,173 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Another backend on a port: a patch cable. What the one end receives the other sends, both
- * ways, in buffers of our own, which it may share with a peer of its own. The two requests of
- * a packet are one and the same: a RECV on one end, then a SEND on the other.
+ * Another backend on a port: for each of its pairs two patch cables, in and out, whose
+ * buffers are our own. The backend may share them with a peer of its own.
  */
 #include "switch/switch.h"
-#include "backend/backend.h"
-
-#define ATTACH_BUFFERS 128u /* each way */
-#define ATTACH_BATCH 32u
-#define ATTACH_ROOM ((size_t)RECV_FRAME_MAX + VIO_CACHELINE - RECV_FRAME_MAX % VIO_CACHELINE)
-
-/* One way. A request is with `from`, with `to`, or in a list. */
-struct attach_way {
-	struct vio_lane *from, *to;
-	struct vio_req_pool *pool;
-	uint8_t takes;
-	unsigned receiving, sending;
-	struct vio_reqs idle, ready;
-};
+#include "switch/cable.h"
 
 struct sw_attach {
 	struct vio_switch_port *port;
 	struct vio_backend *backend;
 	struct vio_poller *poller;
-	struct vio_mem *mem; /* the buffers of both ways */
+	struct vio_mem *mem; /* the buffers of all cables */
 	struct vio_task task;
-	struct attach_way in, out;
 	bool leaving, orphan; /* orphan: the port is freed with it */
 	struct sw_attach *next;
+	unsigned ncables;
+	struct cable cable[]; /* a pair's are neighbours: into the switch, and out of it */
 };
 
-static void way_rest(struct attach_way *w, struct vio_req *r)
-{
-	r->op = VIO_OP_RECV;
-	r->flags = w->takes;
-	r->offload = (struct vio_offload){ 0 };
-	r->iov[0].iov_len = ATTACH_ROOM;
-	r->niov = 1;
-	vio_reqs_push(&w->idle, r);
-}
-
-static unsigned way_sent(struct attach_way *w)
-{
-	struct vio_req *r[ATTACH_BATCH];
-	unsigned n = w->sending ? vio_lane_reap(w->to, r, ATTACH_BATCH) : 0;
-
-	w->sending -= n;
-	for (unsigned i = 0; i < n; i++)
-		way_rest(w, r[i]);
-	return n;
-}
-
-static unsigned way_received(struct attach_way *w)
-{
-	struct vio_req *r[ATTACH_BATCH];
-	unsigned n = w->receiving ? vio_lane_reap(w->from, r, ATTACH_BATCH) : 0;
-
-	w->receiving -= n;
-	for (unsigned i = 0; i < n; i++) {
-		if (r[i]->res != 1 || r[i]->len > ATTACH_ROOM) { /* an end in trouble */
-			way_rest(w, r[i]);
-			continue;
-		}
-		r[i]->op = VIO_OP_SEND;
-		r[i]->iov[0].iov_len = r[i]->len;
-		vio_reqs_push(&w->ready, r[i]);
-	}
-	return n;
-}
-
-static unsigned way_pop(struct vio_reqs *from, struct vio_req **r, unsigned room)
+static unsigned attach_pass(struct sw_attach *a)
 {
 	unsigned n = 0;
 
-	room = VIO_MIN(room, ATTACH_BATCH);
-	while (n < room && (r[n] = vio_reqs_pop(from)))
-		n++;
-	return n;
-}
-
-static unsigned way_send(struct attach_way *w)
-{
-	struct vio_req *r[ATTACH_BATCH];
-	unsigned n = w->ready.head ? way_pop(&w->ready, r, vio_lane_room(w->to)) : 0;
-
-	w->sending += n;
-	if (n)
-		vio_lane_submit(w->to, r, n);
-	return n;
-}
-
-/* As many as fit: at first that is all of them. */
-static void way_receive(struct attach_way *w)
-{
-	struct vio_req *r[ATTACH_BATCH];
-	unsigned n;
-
-	while (w->idle.head && (n = way_pop(&w->idle, r, vio_lane_room(w->from)))) {
-		w->receiving += n;
-		vio_lane_submit(w->from, r, n);
-	}
-}
-
-static void way_recall(struct attach_way *w)
-{
-	struct vio_req *r[ATTACH_BATCH];
-	struct vio_req *ready;
-	unsigned n;
-
-	while (w->receiving && (n = vio_lane_recall(w->from, r, ATTACH_BATCH))) {
-		w->receiving -= n;
-		for (unsigned i = 0; i < n; i++)
-			way_rest(w, r[i]);
-	}
-	while ((ready = vio_reqs_pop(&w->ready)))
-		way_rest(w, ready);
-}
-
-static unsigned way_run(struct attach_way *w, bool leaving)
-{
-	unsigned n = way_sent(w);
-
-	n += way_received(w);
-	if (leaving)
-		way_recall(w);
-	n += way_send(w);
-	if (!leaving)
-		way_receive(w);
+	for (unsigned i = 0; i < a->ncables; i++)
+		n += cable_run(&a->cable[i], a->leaving);
 	return n;
 }
 
 static bool attach_over(const struct sw_attach *a)
 {
-	return a->leaving && !a->in.receiving && !a->in.sending && !a->out.receiving && !a->out.sending;
-}
-
-static int way_open(struct attach_way *w, uint8_t takes, char *buffers)
-{
-	struct vio_lane *wide = vio_lane_scratch(w->from) > vio_lane_scratch(w->to) ? w->from : w->to;
-	int rc = vio_req_pool_new(&w->pool, wide, ATTACH_BUFFERS, 1);
-
-	if (rc)
-		return rc;
-	w->takes = takes;
-	for (unsigned i = 0; i < ATTACH_BUFFERS; i++) {
-		struct vio_req *r = vio_req_get(w->pool);
-
-		r->iov[0].iov_base = buffers + i * ATTACH_ROOM;
-		way_rest(w, r);
-	}
-	return 0;
-}
-
-static void way_close(struct attach_way *w)
-{
-	struct vio_req *r;
-
-	while ((r = vio_reqs_pop(&w->idle)))
-		vio_req_put(w->pool, r);
-	vio_req_pool_free(w->pool);
-	vio_lane_free(w->from);
-	vio_lane_free(w->to);
+	for (unsigned i = 0; i < a->ncables; i++)
+		if (!cable_idle(&a->cable[i]))
+			return false;
+	return a->leaving;
 }
 
 static void attach_close(struct sw_attach *a)
 {
-	way_close(&a->in);
-	way_close(&a->out);
+	for (unsigned i = 0; i < a->ncables; i++)
+		cable_close(&a->cable[i]);
 	vio_backend_free(a->backend);
 	vio_mem_free(a->mem);
 	if (a->orphan)
@@ -191,10 +62,9 @@ static void attach_unlist(struct sw_attach *a)
 static unsigned attach_run(struct vio_task *t, unsigned budget)
 {
 	struct sw_attach *a = VIO_CONTAINER(t, struct sw_attach, task);
-	unsigned n = way_run(&a->in, a->leaving);
+	unsigned n = attach_pass(a);
 
 	(void)budget;
-	n += way_run(&a->out, a->leaving);
 	if (attach_over(a)) {
 		vio_task_del(a->poller, &a->task);
 		attach_unlist(a);
@@ -210,9 +80,10 @@ static bool attach_arm(struct vio_task *t, bool on)
 	return false;
 }
 
-static int attach_lane(struct sw_attach *a, struct vio_lane **l, struct vio_backend *b, bool recv)
+static int attach_lane(struct sw_attach *a, struct vio_lane **l, struct vio_backend *b, unsigned pair,
+		       bool recv)
 {
-	VIO_OPTS(vio_lane_opts, o, .mem = a->mem, .recv = recv);
+	VIO_OPTS(vio_lane_opts, o, .mem = a->mem, .recv = recv, .pair = (uint16_t)pair);
 	int rc = vio_lane_new(l, b, a->poller, &o);
 
 	for (struct vio_lane *layer = rc ? NULL : *l; layer; layer = layer->next)
@@ -220,50 +91,77 @@ static int attach_lane(struct sw_attach *a, struct vio_lane **l, struct vio_back
 	return rc;
 }
 
-static int attach_buffers(struct sw_attach *a, uint8_t takes)
+static int attach_cable(struct sw_attach *a, unsigned i, struct vio_backend *from, struct vio_backend *to,
+			uint8_t takes)
 {
+	struct cable *c = &a->cable[i];
 	struct vio_mem_region r;
-	int rc;
+	int rc = attach_lane(a, &c->from, from, i / 2, true);
 
 	vio_mem_get(a->mem, 0, &r);
-	rc = way_open(&a->in, takes, r.ptr);
-	return rc ? rc : way_open(&a->out, takes, (char *)r.ptr + ATTACH_BUFFERS * ATTACH_ROOM);
+	rc = rc ? rc : attach_lane(a, &c->to, to, i / 2, false);
+	return rc ? rc : cable_open(c, takes, (char *)r.ptr + i * CABLE_BYTES);
 }
 
-static int attach_open(struct sw_attach *a)
+static int attach_open(struct sw_attach *a, uint8_t takes)
 {
-	struct vio_backend_info i = { .sz = sizeof(i) };
 	struct vio_backend *ours = a->port->backend;
-	uint32_t ops = 1u << VIO_OP_SEND | 1u << VIO_OP_RECV;
-	int rc = vio_backend_info(a->backend, &i);
+	int rc = vio_mem_alloc(&a->mem, 0, a->ncables * CABLE_BYTES);
 
-	if (!rc && (i.ops & ops) != ops)
-		rc = vio__fail(EINVAL, "switch: %s is no port: it does not send and receive packets",
-			       a->backend->type->name);
-	rc = rc ? rc : vio_mem_alloc(&a->mem, 0, 2 * ATTACH_BUFFERS * ATTACH_ROOM);
-	rc = rc ? rc : attach_lane(a, &a->in.from, a->backend, true);
-	rc = rc ? rc : attach_lane(a, &a->in.to, ours, false);
-	rc = rc ? rc : attach_lane(a, &a->out.from, ours, true);
-	rc = rc ? rc : attach_lane(a, &a->out.to, a->backend, false);
-	return rc ? rc : attach_buffers(a, i.offloads);
+	for (unsigned i = 0; !rc && i < a->ncables; i += 2) {
+		rc = attach_cable(a, i, a->backend, ours, takes);
+		rc = rc ? rc : attach_cable(a, i + 1, ours, a->backend, takes);
+	}
+	return rc;
+}
+
+static int attach_check(const struct vio_backend *b, const struct vio_backend_info *i)
+{
+	const uint32_t ops = 1u << VIO_OP_SEND | 1u << VIO_OP_RECV;
+
+	if ((i->ops & ops) != ops)
+		return vio__fail(EINVAL, "switch: %s is no port: it does not send and receive packets",
+				 b->type->name);
+	if (i->pairs > SW_PAIRS)
+		return vio__fail(EINVAL, "switch: %s has %u pairs, at most %u can be attached", b->type->name,
+				 i->pairs, SW_PAIRS);
+	return 0;
+}
+
+static struct sw_attach *attach_new(struct vio_switch_port *p, struct vio_backend *b, struct vio_poller *r,
+				    unsigned pairs)
+{
+	struct sw_attach *a = calloc(1, sizeof(*a) + 2 * pairs * sizeof(a->cable[0]));
+
+	if (!a) {
+		vio__fail(ENOMEM, "switch: out of memory for an attached backend");
+		return NULL;
+	}
+	a->task = (struct vio_task){ .run = attach_run, .arm = attach_arm };
+	a->port = p;
+	a->poller = r;
+	a->backend = b;
+	a->ncables = 2 * pairs;
+	vio__backend_ref(b);
+	return a;
 }
 
 int vio_switch_port_attach(struct vio_switch_port *p, struct vio_backend *b, struct vio_poller *r)
 {
+	struct vio_backend_info i = { .sz = sizeof(i) };
 	struct sw_attach *a;
 	int rc;
 
 	if (p->attach || p->lanes)
 		return vio__fail(EBUSY, "switch: port '%s' is in use already", p->name);
-	a = calloc(1, sizeof(*a));
+	rc = vio_backend_info(b, &i);
+	rc = rc ? rc : attach_check(b, &i);
+	if (rc)
+		return rc;
+	a = attach_new(p, b, r, VIO_MAX(i.pairs, 1u));
 	if (!a)
-		return vio__fail(ENOMEM, "switch: out of memory for an attached backend");
-	a->task = (struct vio_task){ .run = attach_run, .arm = attach_arm };
-	a->port = p;
-	a->poller = r;
-	a->backend = b;
-	vio__backend_ref(b);
-	rc = attach_open(a);
+		return -ENOMEM;
+	rc = attach_open(a, i.offloads);
 	if (rc) {
 		attach_close(a);
 		return rc;
@@ -281,8 +179,7 @@ bool sw_detach(struct vio_switch_port *p)
 	if (!a)
 		return true;
 	a->leaving = true;
-	way_run(&a->in, true);
-	way_run(&a->out, true);
+	attach_pass(a);
 	if (attach_over(a)) {
 		vio_task_del(a->poller, &a->task);
 		attach_close(a);
