@@ -58,6 +58,15 @@ guest_mb=512
 guest_cpus=2
 guest_limit=120
 
+# guest_program FILE: one that was built here, with the libraries that it needs, each at the path it has here.
+guest_program() {
+	local file
+	for file in "$1" $(ldd "$1" | grep -o '/[^ ]*'); do
+		install -D "$file" "$work/programs$file"
+	done
+	[[ " ${guest_files[*]} " == *" $work/programs/. "* ]] || guest_files+=("$work/programs/.")
+}
+
 # The consoles of running guests: file descriptors by name.
 declare -A guest_in=() guest_out=()
 
