@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* strsep, usleep */
 /* Where hosts connect: "ADDR:PORT[,port=N][,as=ADDR:PORT]", and where else they may. */
 #include "target.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define LISTEN_TRIES 50u
+#define LISTEN_PAUSE_US 20000u
 
 struct listen {
 	char text[256], *address, *as;
@@ -40,6 +46,20 @@ static int listen_refuse(const char *option, const char *text, const char *why)
 	return -1;
 }
 
+/* One that was killed has its port until the kernel has ended its I/O. */
+static int listen_patiently(struct target *t, const struct vio_nvme_tcp_opts *o)
+{
+	int rc = -1;
+
+	for (unsigned i = 0; i < LISTEN_TRIES && rc; i++) {
+		rc = vio_nvme_tcp_new(&t->tcp[t->ntcp], t->pollers[0], t->subsystem, o);
+		if (rc != -EADDRINUSE)
+			break;
+		usleep(LISTEN_PAUSE_US);
+	}
+	return rc;
+}
+
 static int listen_open(struct target *t, const char *text)
 {
 	VIO_OPTS(vio_nvme_tcp_opts, o, .pollers = t->pollers, .npollers = t->threads,
@@ -52,7 +72,7 @@ static int listen_open(struct target *t, const char *text)
 	o.address = l.address;
 	o.advertise = l.as;
 	o.port = (uint16_t)l.port;
-	if (vio_nvme_tcp_new(&t->tcp[t->ntcp], t->pollers[0], t->subsystem, &o))
+	if (listen_patiently(t, &o))
 		return listen_refuse("listen", text, vio_errmsg());
 	say(t, VIO_LOG_INFO, "%s at %s, port %u", t->nqn, l.address, vio_nvme_tcp_port(t->tcp[t->ntcp]));
 	t->ntcp++;
