@@ -99,6 +99,7 @@ void nv_ctrl_leave(struct nv_qp *qp)
 			*at = qp->next;
 			break;
 		}
+	nv_leaving_add(qp);
 	qp->ctrl = NULL;
 	if (c->admin == qp) {
 		c->admin = NULL;
@@ -139,9 +140,9 @@ void nv_ctrl_error(struct nv_qp *qp, const struct nvme_req *r)
 	pthread_mutex_unlock(&c->s->lock);
 }
 
-/* 3.1.3.1: 128 entries, contiguous, ready within half a second, the NVM command set, 4 KiB pages. */
+/* 3.1.3.1: 128 entries, contiguous, ready within some seconds, the NVM command set, 4 KiB pages. */
 uint64_t nv_ctrl_cap(const struct nv_ctrl *c)
 {
 	(void)c;
-	return (NV_ENTRIES - 1) | 1ull << 16 | 1ull << 24 | 1ull << 37;
+	return (NV_ENTRIES - 1) | 1ull << 16 | (uint64_t)NV_READY << 24 | 1ull << 37;
 }

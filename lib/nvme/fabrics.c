@@ -119,6 +119,7 @@ static uint16_t fab_connect(struct nv_qp *qp, struct nvme_req *r)
 		return status;
 	if (qp->queue->ops->accept(qp->queue, c.sqsize + 1u, !(c.cattr & NVME_CATTR_NO_SQFLOW))) {
 		nv_qp_close(qp);
+		nv_qp_gone(qp);
 		return NVME_STATUS(NVME_SC_INTERNAL);
 	}
 	if (!c.qid)
@@ -129,9 +130,23 @@ static uint16_t fab_connect(struct nv_qp *qp, struct nvme_req *r)
 	return 0;
 }
 
+/* As the host asks for it, it changes: whatever was left of its queues may have gone meanwhile. */
+static uint32_t csts_read(struct nv_ctrl *c)
+{
+	uint32_t csts = c->csts;
+
+	if (!(c->cc & NV_CC_EN))
+		return nv_ctrl_idle(c, false) ? csts : csts | NV_CSTS_RDY;
+	if (!(csts & (NV_CSTS_RDY | NV_CSTS_CFS)) && nv_ctrl_idle(c, true)) {
+		csts |= NV_CSTS_RDY;
+		VIO_STORE(&c->csts, csts);
+	}
+	return csts;
+}
+
 static uint16_t fab_get(struct nv_qp *qp, struct nvme_req *r)
 {
-	const struct nv_ctrl *c = qp->ctrl;
+	struct nv_ctrl *c = qp->ctrl;
 	struct nvme_property_cmd p;
 	bool wide;
 
@@ -150,12 +165,12 @@ static uint16_t fab_get(struct nv_qp *qp, struct nvme_req *r)
 		r->result = c->cc;
 		return 0;
 	case PROP_CSTS:
-		r->result = c->csts;
+		r->result = csts_read(c);
 		return 0;
 	case PROP_NSSR:
 		return 0;
 	case PROP_CRTO:
-		r->result = 1u << 16 | 1u; /* ready within half a second, either way */
+		r->result = NV_READY << 16 | NV_READY; /* either way */
 		return 0;
 	default:
 		return NV_NO(NVME_SC_INVALID_FIELD);
@@ -190,7 +205,7 @@ static void cc_write(struct nv_qp *qp, uint32_t cc)
 
 	c->cc = cc;
 	if (cc & NV_CC_EN && !(was & NV_CC_EN))
-		csts = nv_cc_fits(c, cc) ? NV_CSTS_RDY : NV_CSTS_CFS;
+		csts = nv_cc_fits(c, cc) ? 0 : NV_CSTS_CFS;
 	if (!(cc & NV_CC_EN) && was & NV_CC_EN)
 		csts = 0;
 	csts &= ~(NV_CSTS_SHUT | NV_CSTS_SHUT >> 1);
@@ -199,6 +214,7 @@ static void cc_write(struct nv_qp *qp, uint32_t cc)
 	VIO_STORE(&c->csts, csts);
 	if (!(cc & NV_CC_EN) && was & NV_CC_EN)
 		cc_disable(qp);
+	csts_read(c); /* most often it is ready at once */
 }
 
 static uint16_t fab_set(struct nv_qp *qp, struct nvme_req *r)

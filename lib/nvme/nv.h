@@ -25,6 +25,7 @@
 #define NV_ENTRIES 128u /* of a queue, at most */
 #define NV_BATCH 32u
 #define NV_REQS 256u  /* under way in a lane, at most */
+#define NV_READY 20u  /* half seconds that a reset may take: a store may be slow */
 #define NV_AERS 4u    /* asynchronous event requests a controller holds */
 #define NV_ERRORS 64u /* entries of the error log */
 #define NV_DSM_RANGES 256u
@@ -115,6 +116,13 @@ struct nv_qp {
 	uint16_t qid;
 	struct nv_address local; /* where its host has reached us */
 
+	/* While it leaves; under the lock. */
+	struct {
+		struct nv_qp *next;
+		uint16_t cntlid;
+		uint8_t hostid[16];
+	} left;
+
 	/* From other threads. */
 	struct vio_msg kill, event;
 	bool kill_posted, event_posted; /* under the lock */
@@ -191,6 +199,7 @@ struct vio_nvme {
 	struct nv_group *groups;
 	struct nv_port *ports;
 	uint8_t ana[NV_ANA_GROUPS + 1]; /* of ports to come */
+	struct nv_qp *leaving;
 	struct nv_listing *listings;
 	uint64_t listings_changes;
 	uint16_t first_cntlid, last_cntlid, next_cntlid;
@@ -226,6 +235,8 @@ void nv_qp_serve(struct nv_qp *qp, struct nvme_req **r, unsigned n);
 void nv_qp_drain(struct nv_qp *qp);
 /* Its queue has ended: its controller lets go of it. Commands under way still come back. */
 void nv_qp_close(struct nv_qp *qp);
+/* They have: nothing of it is executed any more. leaving.c */
+void nv_qp_gone(struct nv_qp *qp);
 bool nv_qp_ended(const struct nv_qp *qp); /* no message to it is on its way; takes the lock */
 void nv_qp_kill(struct nv_qp *qp);	  /* under the lock, any thread */
 void nv_done(struct nvme_req *r, uint16_t status);
@@ -266,6 +277,12 @@ int nv_listing_add(struct vio_nvme *s, const void *owner, uint16_t port, const s
 void nv_listing_remove(struct vio_nvme *s, const void *owner);
 void nv_listings_free(struct vio_nvme *s);
 uint16_t nv_discovery_log(struct nv_qp *qp, struct nvme_req *r, uint64_t offset);
+
+/* leaving.c */
+void nv_leaving_add(struct nv_qp *qp); /* under the lock, while it has a controller */
+/* No command of an earlier queue may still be executed: of a controller that was disabled, its own; of one
+ * that is to be enabled, its host's. Takes the lock. */
+bool nv_ctrl_idle(const struct nv_ctrl *c, bool enabled);
 
 /* ctrl.c */
 struct nv_ctrl *nv_ctrl_new(struct vio_nvme *s); /* under the lock; NULL: no memory, or no id is left */

@@ -37,6 +37,7 @@ static void conn_free(struct ntt_conn *c)
 		c->prev->next = c->next;
 	else
 		w->conns = c->next;
+	nv_qp_gone(&c->qp);
 	ntq_close(&c->q);
 	free(c);
 	__atomic_sub_fetch(&w->nconns, 1, __ATOMIC_RELEASE);
