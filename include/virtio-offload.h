@@ -10,6 +10,7 @@
 #include <virtio-offload/mem.h>
 #include <virtio-offload/net.h>
 #include <virtio-offload/nvme.h>
+#include <virtio-offload/nvme_manage.h>
 #include <virtio-offload/nvme_pci.h>
 #include <virtio-offload/nvme_tcp.h>
 #include <virtio-offload/poll.h>

@@ -17,6 +17,7 @@ extern "C" {
 #endif
 
 struct vio_nvme;
+struct vio_nvme_manager;
 
 struct vio_nvme_opts {
 	size_t sz;
@@ -29,6 +30,8 @@ struct vio_nvme_opts {
 	 * and 0xffef, which is the last there is. */
 	uint16_t first_controller, last_controller;
 	uint16_t reserved[2]; /* 0 */
+	/* What lets hosts manage namespaces (nvme_manage.h); copied. NULL: they can't. */
+	const struct vio_nvme_manager *manager;
 };
 
 /* -EINVAL for a bad option, -ENOSYS in a library built without NVMe. */
@@ -51,7 +54,12 @@ struct vio_nvme_ns_opts {
 	uint8_t uuid[16];   /* all zero: made of the subsystem's NQN and the id, always the same */
 	bool reserved[3];   /* 0 */
 	uint32_t ana_group; /* 1 to 128; 0 means 1 */
-	uint32_t reserved2; /* 0 */
+	uint32_t block;	    /* bytes of a block: a power of two, at least the store's, at most 64 KiB; 0: the
+			       store's */
+	bool detached;	    /* attached to no host before vio_nvme_ns_attach; otherwise to all */
+	bool made;	    /* by a host, which may delete it (nvme_manage.h): detached as well */
+	bool private_;	    /* attached to one controller at a time */
+	bool reserved2[5];  /* 0 */
 };
 
 /*
@@ -69,6 +77,13 @@ VIO_API int vio_nvme_ns_remove(struct vio_nvme *s, uint32_t nsid);
 /* Asks the backend for its size anew, and tells the hosts if it has changed. -ENOENT, or what the backend
  * said. */
 VIO_API int vio_nvme_ns_resize(struct vio_nvme *s, uint32_t nsid);
+
+/*
+ * Attaches a namespace to a host, or detaches it: that host's controllers have it, those to come too, or are
+ * as if it were not there. Hosts may do so themselves where a manager lets them. -ENOENT, -EINVAL for a name
+ * that can't be a host's, -ENOSPC, -ENOMEM.
+ */
+VIO_API int vio_nvme_ns_attach(struct vio_nvme *s, uint32_t nsid, const char *host_nqn, bool attached);
 
 /*
  * Asymmetric namespace access (8.1): how well the namespaces of a group are reached by a port, which is a

@@ -26,6 +26,8 @@ struct vio_nvme_pci_opts {
 	size_t buffers;	 /* bytes a poller for commands' data that can't stay where it is; 0 means 4 MiB */
 	uint16_t port;	 /* the subsystem's that this is, see vio_nvme_ana_set; 0 means 1 */
 	uint16_t reserved[3]; /* 0 */
+	const char
+		*host; /* the guest's name where namespaces are attached to hosts (nvme_manage.h); or NULL */
 };
 
 /*

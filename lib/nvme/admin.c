@@ -43,6 +43,13 @@ static uint16_t admin_keep_alive(struct nv_qp *qp)
 	return 0;
 }
 
+static uint16_t admin_manage(struct nv_qp *qp, struct nvme_req *r)
+{
+	if (qp->ctrl->discovery || !nv_manages(qp->group->s))
+		return NV_NO(NVME_SC_INVALID_OPCODE);
+	return r->cmd.opcode == nvme_admin_ns_mgmt ? nv_ns_mgmt(qp, r) : nv_ns_attach(qp, r);
+}
+
 uint16_t nv_admin(struct nv_qp *qp, struct nvme_req *r)
 {
 	if (!(VIO_LOAD(&qp->ctrl->csts) & NV_CSTS_RDY))
@@ -62,6 +69,9 @@ uint16_t nv_admin(struct nv_qp *qp, struct nvme_req *r)
 		return admin_keep_alive(qp);
 	case nvme_admin_abort_cmd:
 		return qp->ctrl->discovery ? NV_NO(NVME_SC_INVALID_OPCODE) : admin_abort(qp, r);
+	case nvme_admin_ns_mgmt:
+	case nvme_admin_ns_attach:
+		return admin_manage(qp, r);
 	default:
 		return qp->ctrl->more ? qp->ctrl->more(qp, r) : NV_NO(NVME_SC_INVALID_OPCODE);
 	}

@@ -172,6 +172,7 @@ int vio_nvme_ana_get(struct vio_nvme *s, uint16_t port, uint32_t group)
 
 struct ana_writer {
 	const struct vio_nvme *s;
+	const struct nv_ctrl *ctrl;
 	const struct nv_port *port;
 	bool ids; /* of namespaces, too */
 	uint32_t count[NV_ANA_GROUPS + 1];
@@ -198,7 +199,7 @@ static size_t log_groups(struct ana_writer *w, uint8_t *at, uint16_t *ngroups)
 	uint8_t *from = at;
 
 	for (uint32_t i = 1; i <= s->max_ns; i++)
-		if (s->ns[i])
+		if (s->ns[i] && nv_attached(w->ctrl, i))
 			w->count[s->ns[i]->ana_group]++;
 	for (uint32_t g = 1; g <= NV_ANA_GROUPS; g++) {
 		if (!w->count[g])
@@ -207,7 +208,7 @@ static size_t log_groups(struct ana_writer *w, uint8_t *at, uint16_t *ngroups)
 		++*ngroups;
 	}
 	for (uint32_t i = 1; w->ids && i <= s->max_ns; i++)
-		if (s->ns[i])
+		if (s->ns[i] && nv_attached(w->ctrl, i))
 			*w->nsids[s->ns[i]->ana_group]++ = i;
 	return (size_t)(at - from);
 }
@@ -215,7 +216,9 @@ static size_t log_groups(struct ana_writer *w, uint8_t *at, uint16_t *ngroups)
 size_t nv_ana_log(struct nv_qp *qp, const struct nvme_cmd *cmd, struct nvme_ana_log *log)
 {
 	struct vio_nvme *s = qp->group->s;
-	struct ana_writer w = { .s = s, .port = qp->group->port, .ids = !(cmd->cdw10 >> 8 & ANA_RGO) };
+	struct ana_writer w = {
+		.s = s, .ctrl = qp->ctrl, .port = qp->group->port, .ids = !(cmd->cdw10 >> 8 & ANA_RGO)
+	};
 	bool retain = cmd->cdw10 & 1u << 15;
 	uint16_t ngroups = 0;
 	size_t size;

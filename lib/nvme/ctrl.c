@@ -51,6 +51,7 @@ struct nv_ctrl *nv_ctrl_new(struct vio_nvme *s)
 	c->cntlid = id;
 	c->max_queues = (uint16_t)s->max_queues;
 	nv_ctrl_reset(c);
+	memset(c->access, NV_DETACHED, sizeof(c->access));
 	c->next = s->ctrls;
 	s->ctrls = c;
 	return c;
@@ -86,6 +87,7 @@ void nv_ctrl_free(struct nv_ctrl *c)
 			*at = c->next;
 			break;
 		}
+	nv_attach_leave(c);
 	free(c->changed);
 	free(c);
 }

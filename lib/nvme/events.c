@@ -48,14 +48,19 @@ static void event_note(struct nv_ctrl *c, uint32_t nsid)
 		c->many_changed = true;
 }
 
+void nv_ns_changed_for(struct nv_ctrl *c, uint32_t nsid)
+{
+	if (c->discovery || !c->admin || !(VIO_LOAD(&c->csts) & NV_CSTS_RDY))
+		return; /* a host that has not enabled it has not looked yet */
+	event_note(c, nsid);
+	nv_event_post(c, NV_EVENT_NS);
+}
+
 void nv_ns_changed(struct vio_nvme *s, uint32_t nsid)
 {
-	for (struct nv_ctrl *c = s->ctrls; c; c = c->next) {
-		if (c->discovery || !c->admin)
-			continue;
-		event_note(c, nsid);
-		nv_event_post(c, NV_EVENT_NS);
-	}
+	for (struct nv_ctrl *c = s->ctrls; c; c = c->next)
+		if (nv_attached(c, nsid))
+			nv_ns_changed_for(c, nsid);
 }
 
 /* One that is due and that the host wants, and has no unread page of; NV_EVENTS: none. */

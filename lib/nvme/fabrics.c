@@ -62,6 +62,7 @@ static uint16_t connect_admin(struct nv_qp *qp, struct nvme_req *r, const struct
 	memcpy(ctrl->hostnqn, d->hostnqn, sizeof(ctrl->hostnqn));
 	memcpy(ctrl->hostid, d->hostid, sizeof(ctrl->hostid));
 	nv_ctrl_join(qp, ctrl, 0);
+	nv_attach_come(ctrl);
 	return 0;
 }
 

@@ -8,7 +8,7 @@ static void lane_free(struct nv_lane *l)
 {
 	vio_req_pool_free(l->reqs);
 	vio_lane_free(l->lane);
-	nv_ns_put(l->ns);
+	nv_ns_lane_put(l->ns);
 	free(l);
 }
 
@@ -35,19 +35,25 @@ static struct nv_lane *lane_new(struct nv_group *g, struct nv_ns *ns)
 	return l;
 }
 
-/* The namespace has gone, or another has its id: what waits is refused, what is under way comes back. */
+static uint16_t lane_status(const struct nv_lane *l)
+{
+	return nv_access_status(VIO_LOAD(&l->ns->gate));
+}
+
+/* The namespace has gone, another has its id, or nobody may use it now: what waits is refused, what is under
+ * way comes back. */
 static void lane_shut(struct nv_lane *l)
 {
 	struct nvme_req *r;
 
 	l->closing = true;
 	while ((r = nvme_reqs_pop(&l->waiting)))
-		nv_done(r, NV_NO(NVME_SC_INVALID_FIELD));
+		nv_done(r, lane_status(l));
 }
 
 static void group_sync_one(struct nv_group *g, uint32_t nsid)
 {
-	struct nv_ns *ns = g->closing ? NULL : nv_ns_get(g->s, nsid);
+	struct nv_ns *ns = g->closing ? NULL : nv_ns_lane_get(g->s, nsid);
 	struct nv_lane **at = &g->by_nsid[nsid], *l = *at;
 
 	if (l && l->ns != ns) {
@@ -55,12 +61,12 @@ static void group_sync_one(struct nv_group *g, uint32_t nsid)
 		l = *at = NULL;
 	}
 	if (!ns || l) {
-		nv_ns_put(ns);
+		nv_ns_lane_put(ns);
 		return;
 	}
 	l = lane_new(g, ns);
 	if (!l) {
-		nv_ns_put(ns);
+		nv_ns_lane_put(ns);
 		return;
 	}
 	*at = l;
@@ -144,6 +150,8 @@ void nv_group_free(struct nv_group *g)
 
 struct nv_lane *nv_group_lane(struct nv_group *g, uint32_t nsid)
 {
+	if (VIO_UNLIKELY(!g->by_nsid[nsid] && __atomic_load_n(&g->sync_posted, __ATOMIC_ACQUIRE)))
+		group_sync_one(g, nsid); /* the message is still on its way */
 	return g->by_nsid[nsid];
 }
 
@@ -177,7 +185,7 @@ static bool lane_add(struct nv_lane *l, struct nvme_req *r)
 void nv_group_submit(struct nv_lane *l, struct nvme_req *r)
 {
 	if (VIO_UNLIKELY(l->closing))
-		nv_done(r, NV_NO(NVME_SC_INVALID_FIELD));
+		nv_done(r, lane_status(l));
 	else if (VIO_UNLIKELY(l->waiting.head || !lane_add(l, r)))
 		nvme_reqs_push(&l->waiting, r);
 }

@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #define ID_BYTES 4096u
-#define ID_LIST (ID_BYTES / sizeof(uint32_t))
 
 #define ONCS_COMPARE (1u << 0)
 #define ONCS_DSM (1u << 2)
@@ -84,34 +83,39 @@ static uint16_t id_ctrl(const struct nv_qp *qp, struct nvme_req *r)
 	id_ctrl_common(qp->ctrl, r->buf);
 	if (!qp->ctrl->discovery)
 		id_ctrl_io(qp->ctrl, r->buf);
+	if (!qp->ctrl->discovery)
+		nv_identify_manager(qp->ctrl, r->buf);
 	if (qp->ctrl->pci)
 		id_ctrl_pci(qp->ctrl, r->buf);
 	return 0;
 }
 
-/* A namespace as it is now; ids that name none are an error, but some may be inactive. */
-static uint16_t id_find(const struct nv_qp *qp, const struct nvme_req *r, struct nv_ns **ns)
+/* A namespace as it is now; ids that name none are an error, but some may be inactive. all: not attached,
+ * too. */
+static uint16_t id_find(const struct nv_qp *qp, const struct nvme_req *r, bool all, struct nv_ns **ns)
 {
 	uint32_t nsid = r->cmd.nsid;
 
 	*ns = NULL;
 	if (!nsid || nsid > qp->group->s->max_ns)
 		return NV_NO(NVME_SC_INVALID_NS);
-	*ns = nv_ns_get(qp->group->s, nsid);
+	if (all || nv_attached(qp->ctrl, nsid))
+		*ns = nv_ns_get(qp->group->s, nsid);
 	return 0;
 }
 
 static void id_ns_fill(const struct nv_port *port, const struct nv_ns *ns, struct nvme_id_ns *id)
 {
 	uint8_t state = VIO_LOAD(&port->state[ns->ana_group]);
-	uint32_t blocks = ns->optimal >> ns->shift;
+	uint64_t size = VIO_LOAD(&ns->blocks), bytes = size << VIO_LOAD(&ns->shift);
+	uint32_t blocks = ns->optimal >> VIO_LOAD(&ns->shift);
 
-	id->nsze = id->ncap = id->nuse = VIO_LOAD(&ns->blocks);
+	id->nsze = id->ncap = id->nuse = size;
 	if (state == VIO_NVME_ANA_INACCESSIBLE || state == VIO_NVME_ANA_PERSISTENT_LOSS)
 		id->nuse = 0; /* as 8.1 wants it: others may know better */
 	id->anagrpid = ns->ana_group;
 	id->nsfeat = (uint8_t)(blocks ? 1u << 4 : 0); /* the preferred sizes below mean something */
-	id->nmic = 1;
+	id->nmic = !ns->exclusive;
 	id->dlfeat = 1u << 3; /* Write Zeroes may deallocate */
 	id->nsattr = ns->read_only;
 	if (blocks) {
@@ -119,13 +123,18 @@ static void id_ns_fill(const struct nv_port *port, const struct nv_ns *ns, struc
 		id->npdg = id->npda = id->npwg;
 	}
 	memcpy(id->nguid, ns->uuid, sizeof(id->nguid));
-	id->lbaf[0].ds = (uint8_t)ns->shift;
+	memcpy(id->nvmcap, &bytes, sizeof(bytes));
+	nv_identify_formats(ns->s, ns, id);
 }
 
-static uint16_t id_ns(const struct nv_qp *qp, struct nvme_req *r)
+static uint16_t id_ns(const struct nv_qp *qp, struct nvme_req *r, bool all)
 {
 	struct nv_ns *ns;
-	uint16_t status = id_find(qp, r, &ns);
+	uint16_t status;
+
+	if (!all && r->cmd.nsid == NVME_NSID_ALL && nv_manages(qp->group->s))
+		return nv_identify_common(qp->group->s, r->buf);
+	status = id_find(qp, r, all, &ns);
 
 	if (ns)
 		id_ns_fill(qp->group->port, ns, r->buf);
@@ -137,10 +146,10 @@ static uint16_t id_ns_independent(const struct nv_qp *qp, struct nvme_req *r)
 {
 	struct nvme_id_independent_id_ns *id = r->buf;
 	struct nv_ns *ns;
-	uint16_t status = id_find(qp, r, &ns);
+	uint16_t status = id_find(qp, r, false, &ns);
 
 	if (ns) {
-		id->nmic = 1;
+		id->nmic = !ns->exclusive;
 		id->nsattr = ns->read_only;
 		id->nstat = 1; /* ready */
 		id->anagrpid = ns->ana_group;
@@ -152,26 +161,10 @@ static uint16_t id_ns_independent(const struct nv_qp *qp, struct nvme_req *r)
 static uint16_t id_ns_nvm(const struct nv_qp *qp, struct nvme_req *r)
 {
 	struct nv_ns *ns;
-	uint16_t status = id_find(qp, r, &ns);
+	uint16_t status = id_find(qp, r, false, &ns);
 
 	nv_ns_put(ns);
 	return status; /* no protection information: all zeroes */
-}
-
-static uint16_t id_list(const struct nv_qp *qp, struct nvme_req *r)
-{
-	struct vio_nvme *s = qp->group->s;
-	uint32_t *list = r->buf;
-	unsigned n = 0;
-
-	if (r->cmd.nsid >= 0xfffffffe)
-		return NV_NO(NVME_SC_INVALID_NS);
-	pthread_mutex_lock(&s->lock);
-	for (uint64_t i = (uint64_t)r->cmd.nsid + 1; i <= s->max_ns && n < ID_LIST; i++)
-		if (s->ns[i])
-			list[n++] = (uint32_t)i;
-	pthread_mutex_unlock(&s->lock);
-	return 0;
 }
 
 static uint8_t *id_descriptor(uint8_t *at, uint8_t type, const void *value, uint8_t len)
@@ -189,7 +182,7 @@ static uint16_t id_descriptors(const struct nv_qp *qp, struct nvme_req *r)
 	static const uint8_t csi = NVME_CSI_NVM;
 	uint8_t *at = r->buf;
 	struct nv_ns *ns;
-	uint16_t status = id_find(qp, r, &ns);
+	uint16_t status = id_find(qp, r, false, &ns);
 
 	if (!status && !ns)
 		status = NV_NO(NVME_SC_INVALID_FIELD);
@@ -229,7 +222,24 @@ static uint16_t id_by_set(struct nv_qp *qp, struct nvme_req *r, uint8_t cns)
 	case NVME_IDENTIFY_CNS_CSI_CTRL:
 		return id_ctrl_nvm(r);
 	default:
-		return id_list(qp, r);
+		return nv_identify_list(qp, r, false);
+	}
+}
+
+static uint16_t id_managed(struct nv_qp *qp, struct nvme_req *r, uint8_t cns)
+{
+	switch (cns) {
+	case NVME_IDENTIFY_CNS_ALLOCATED_NS_LIST:
+		return nv_identify_list(qp, r, true);
+	case NVME_IDENTIFY_CNS_ALLOCATED_NS:
+		return id_ns(qp, r, true);
+	case NVME_IDENTIFY_CNS_NS_CTRL_LIST:
+	case NVME_IDENTIFY_CNS_CTRL_LIST:
+		return nv_identify_controllers(qp, r, cns == NVME_IDENTIFY_CNS_NS_CTRL_LIST);
+	case NVME_IDENTIFY_CNS_NS_GRANULARITY:
+		return nv_identify_granularity(qp->group->s, r);
+	default:
+		return NV_NO(NVME_SC_INVALID_FIELD);
 	}
 }
 
@@ -248,9 +258,9 @@ uint16_t nv_identify(struct nv_qp *qp, struct nvme_req *r)
 		return NV_NO(NVME_SC_INVALID_FIELD);
 	switch (cns) {
 	case NVME_IDENTIFY_CNS_NS:
-		return id_ns(qp, r);
+		return id_ns(qp, r, false);
 	case NVME_IDENTIFY_CNS_NS_ACTIVE_LIST:
-		return id_list(qp, r);
+		return nv_identify_list(qp, r, false);
 	case NVME_IDENTIFY_CNS_NS_DESC_LIST:
 		return id_descriptors(qp, r);
 	case NVME_IDENTIFY_CNS_CSI_NS:
@@ -262,6 +272,6 @@ uint16_t nv_identify(struct nv_qp *qp, struct nvme_req *r)
 	case NVME_IDENTIFY_CNS_COMMAND_SET_STRUCTURE:
 		return id_command_sets(r);
 	default:
-		return NV_NO(NVME_SC_INVALID_FIELD);
+		return nv_manages(qp->group->s) ? id_managed(qp, r, cns) : NV_NO(NVME_SC_INVALID_FIELD);
 	}
 }

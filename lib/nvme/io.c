@@ -148,25 +148,31 @@ static inline uint16_t io_check(struct nv_qp *qp, const struct nv_ns *ns, struct
 	}
 }
 
-/* Why there is no such namespace. */
-static uint16_t io_no_ns(const struct nv_qp *qp, uint32_t nsid)
+/* The namespace's lane; or NULL and why this controller has none. */
+static inline struct nv_lane *io_lane(const struct nv_qp *qp, uint32_t nsid, uint16_t *status)
 {
-	return NV_NO(!nsid || nsid > qp->group->s->max_ns ? NVME_SC_INVALID_NS : NVME_SC_INVALID_FIELD);
+	struct nv_lane *l;
+	uint8_t access;
+
+	*status = NV_NO(NVME_SC_INVALID_NS);
+	if (VIO_UNLIKELY(!nsid || nsid > qp->group->s->max_ns))
+		return NULL;
+	access = VIO_LOAD(&qp->ctrl->access[nsid]);
+	l = VIO_LIKELY(!access) ? nv_group_lane(qp->group, nsid) : NULL;
+	*status = VIO_LIKELY(l != NULL) ? nv_ana_refuses(l) : nv_access_status(access);
+	return l;
 }
 
 void nv_io(struct nv_qp *qp, struct nvme_req *r)
 {
-	uint32_t nsid = r->cmd.nsid;
-	struct nv_lane *l = NULL;
+	struct nv_lane *l;
 	uint16_t status;
 
 	if (VIO_UNLIKELY(!qp->ctrl || !(VIO_LOAD(&qp->ctrl->csts) & NV_CSTS_RDY))) {
 		nv_done(r, NV_NO(NVME_SC_CMD_SEQ_ERROR));
 		return;
 	}
-	if (VIO_LIKELY(nsid && nsid <= qp->group->s->max_ns))
-		l = nv_group_lane(qp->group, nsid);
-	status = VIO_LIKELY(l != NULL) ? nv_ana_refuses(l) : io_no_ns(qp, nsid);
+	l = io_lane(qp, r->cmd.nsid, &status);
 	if (VIO_LIKELY(!status))
 		status = io_check(qp, l->ns, r);
 	if (VIO_LIKELY(!status))

@@ -13,6 +13,7 @@
 
 #define EFFECT_SUPPORTED 1u
 #define EFFECT_CHANGES_DATA (1u << 1)
+#define EFFECT_CHANGES_NAMESPACES (1u << 3) /* which there are */
 
 union log_page {
 	struct nvme_error_log_page error[NV_ERRORS];
@@ -110,7 +111,7 @@ static size_t log_changed(struct nv_qp *qp, union log_page *p, bool retain)
 	return sizeof(p->changed);
 }
 
-static size_t log_effects(union log_page *p)
+static size_t log_effects(const struct nv_ctrl *c, union log_page *p)
 {
 	static const uint8_t admin[] = { nvme_admin_get_log_page, nvme_admin_identify,
 					 nvme_admin_abort_cmd,	  nvme_admin_set_features,
@@ -125,6 +126,9 @@ static size_t log_effects(union log_page *p)
 		p->effects.iocs[io[i]] = EFFECT_SUPPORTED;
 	for (unsigned i = 0; i < sizeof(changing); i++)
 		p->effects.iocs[changing[i]] = EFFECT_SUPPORTED | EFFECT_CHANGES_DATA;
+	if (nv_manages(c->s))
+		p->effects.acs[nvme_admin_ns_mgmt] = p->effects.acs[nvme_admin_ns_attach] =
+			EFFECT_SUPPORTED | EFFECT_CHANGES_NAMESPACES;
 	return sizeof(p->effects);
 }
 
@@ -177,7 +181,7 @@ static size_t log_make(struct nv_qp *qp, const struct nvme_cmd *cmd, union log_p
 	case NVME_LOG_LID_CHANGED_NS:
 		return log_changed(qp, p, cmd->cdw10 & LOG_RAE);
 	case NVME_LOG_LID_CMD_EFFECTS:
-		return log_effects(p);
+		return log_effects(qp->ctrl, p);
 	case NVME_LOG_LID_ANA:
 		return nv_ana_log(qp, cmd, &p->ana);
 	case NVME_LOG_LID_FID_SUPPORTED_EFFECTS:

@@ -18,14 +18,16 @@
 #include "queue/nvme_queue.h"
 
 #include <virtio-offload/impl/backend.h>
-#include <virtio-offload/nvme.h>
+#include <virtio-offload/nvme_manage.h>
 
 #include <pthread.h>
 
 #define NV_ENTRIES 128u /* of a queue, at most */
 #define NV_BATCH 32u
-#define NV_REQS 256u  /* under way in a lane, at most */
-#define NV_READY 20u  /* half seconds that a reset may take: a store may be slow */
+#define NV_REQS 256u /* under way in a lane, at most */
+#define NV_READY 20u /* half seconds that a reset may take: a store may be slow */
+
+#define NV_OPS 256u   /* that jobs are under way for, or will be, of all hosts; also of those that went */
 #define NV_AERS 4u    /* asynchronous event requests a controller holds */
 #define NV_ERRORS 64u /* entries of the error log */
 #define NV_DSM_RANGES 256u
@@ -39,17 +41,33 @@ _Static_assert(4096u << NV_MDTS == NPOOL_MAX, "what a buffer holds is what a com
 struct nv_ctrl;
 
 struct nv_ns {
+	struct vio_nvme *s;
 	unsigned refs; /* atomic */
 	uint32_t nsid;
 	struct vio_backend *backend;
 	uint8_t uuid[16];
-	unsigned shift; /* a block has 1 << shift bytes */
-	uint32_t ops;	/* as vio_backend_info.ops */
+	unsigned shift;	      /* a block has 1 << shift bytes; changes while there is no lane; atomic */
+	unsigned store_shift; /* and those of its store */
+	uint32_t ops;	      /* as vio_backend_info.ops */
 	uint32_t optimal;
 	bool read_only;
 	uint32_t ana_group;
 	uint64_t blocks; /* atomic */
+	bool made;	 /* by a host */
+	bool exclusive;	 /* private: to one controller at a time */
+
+	/* Under the lock. */
+	unsigned lanes;	  /* of all groups */
+	uint8_t gate;	  /* NV_FORMATTING: no group may have a lane; atomic */
+	struct nv_op *op; /* for which */
+	bool all;	  /* attached to all hosts but those named; otherwise to those alone */
+	char **hosts;
+	unsigned nhosts;
 };
+
+/* Why commands of a controller don't reach a namespace: bits of nv_ctrl.access, and of nv_ns.gate. */
+#define NV_DETACHED 1u
+#define NV_FORMATTING 2u
 
 /* A port: where hosts reach the subsystem. It lasts as long as that. */
 struct nv_port {
@@ -131,6 +149,7 @@ struct nv_qp {
 	struct vio_timer alive;
 	struct nvme_reqs aers;
 	unsigned naers;
+	struct nv_op *ops; /* that its commands wait for; under the lock */
 };
 
 struct nv_error {
@@ -158,7 +177,8 @@ struct nv_ctrl {
 	struct nv_qp *qps;   /* the admin queue's too */
 	struct nv_qp *admin; /* NULL once it has gone */
 	bool discovery;
-	bool pci; /* a function's: it lives as long, and its queues are in memory */
+	bool pci;     /* a function's: it lives as long, and its queues are in memory */
+	bool unnamed; /* hostnqn was made up */
 	/* Admin commands that only its transport has; NULL: none. */
 	uint16_t (*more)(struct nv_qp *qp, struct nvme_req *r);
 	uint16_t max_queues; /* for I/O */
@@ -169,6 +189,7 @@ struct nv_ctrl {
 	char hostnqn[NVME_NQN_LENGTH];
 	uint8_t hostid[16];
 	struct nv_features f;
+	uint8_t access[NV_MAX_NS + 1]; /* by namespace: 0, or why not; written under the lock, atomic */
 
 	/* Under the lock. */
 	uint32_t *changed; /* namespace ids, in no order, each once */
@@ -204,16 +225,31 @@ struct vio_nvme {
 	uint64_t listings_changes;
 	uint16_t first_cntlid, last_cntlid, next_cntlid;
 	struct nv_counts gone; /* of groups that have ended */
+
+	struct vio_nvme_manager manager; /* work is NULL: there is none */
+	pthread_mutex_t keeping;	 /* held while create, destroy or save is called; before the lock */
+	unsigned nops;
+	uint64_t allocated;	      /* bytes of namespaces made by hosts */
+	bool reserved[NV_MAX_NS + 1]; /* ids that are being made or deleted */
 };
 
 /* subsys.c */
 bool nv_host_allowed(const struct vio_nvme *s, const char *nqn); /* under the lock */
 void nv_sum(struct vio_nvme *s, struct nv_counts *sum);		 /* takes the lock */
 void nv_id_of(uint8_t id[16], const char *nqn, uint32_t nsid);
+int nv_check_nqn(char to[NVME_NQN_LENGTH], const char *nqn, const char *what);
 
 /* ns.c */
 struct nv_ns *nv_ns_get(struct vio_nvme *s, uint32_t nsid); /* a reference, or NULL; takes the lock */
 void nv_ns_put(struct nv_ns *ns);
+/* The same for a group that opens a lane; NULL where it must not. Puts one that it has closed. */
+struct nv_ns *nv_ns_lane_get(struct vio_nvme *s, uint32_t nsid);
+void nv_ns_lane_put(struct nv_ns *ns);
+/* Each group looks for itself what has changed; under the lock. */
+void nv_ns_sync(struct vio_nvme *s);
+/* As vio_nvme_ns_add. reserved: the id was, for this one. */
+int nv_ns_add(struct vio_nvme *s, struct vio_backend *b, const struct vio_nvme_ns_opts *o, bool reserved);
+void nv_ns_take(struct vio_nvme *s, uint32_t nsid); /* from the subsystem, which had it; under the lock */
 
 /* group.c */
 /* port: its number, as the transport was given it. */
@@ -226,7 +262,7 @@ void nv_group_free(struct nv_group *g);
 unsigned nv_group_up(struct nv_group *g); /* reaps, finishes, goes on with what waited */
 void nv_group_down(struct nv_group *g);	  /* submits what was gathered */
 void nv_group_submit(struct nv_lane *l, struct nvme_req *r);
-struct nv_lane *nv_group_lane(struct nv_group *g, uint32_t nsid);
+struct nv_lane *nv_group_lane(struct nv_group *g, uint32_t nsid); /* NULL: none; it may look anew */
 
 /* qp.c */
 void nv_qp_init(struct nv_qp *qp, struct nv_group *g, struct nvme_queue *q);
@@ -284,6 +320,74 @@ void nv_leaving_add(struct nv_qp *qp); /* under the lock, while it has a control
  * that is to be enabled, its host's. Takes the lock. */
 bool nv_ctrl_idle(const struct nv_ctrl *c, bool enabled);
 
+/* attach.c: under the lock, but for nv_ns_attach */
+void nv_attach_come(struct nv_ctrl *c); /* its name is known: it gets what is attached to its host */
+void nv_attach_leave(struct nv_ctrl *c);
+void nv_attach_ns(struct vio_nvme *s, const struct nv_ns *ns); /* it is new, or its gate has changed */
+bool nv_attach_is_host(const struct nv_ctrl *c);	       /* one that namespaces may be attached to */
+void nv_attach_free(struct nv_ns *ns);
+uint16_t nv_ns_attach(struct nv_qp *qp, struct nvme_req *r); /* the command */
+uint16_t nv_access_status(uint8_t access);
+
+VIO_INLINE bool nv_attached(const struct nv_ctrl *c, uint32_t nsid)
+{
+	return !(VIO_LOAD(&c->access[nsid]) & NV_DETACHED);
+}
+
+/*
+ * op.c. What a command begins and a job ends: the command is answered then, if its queue is still there.
+ * nv_op_new, under the lock nv_op_add for each namespace that no command may reach meanwhile, nv_op_go: the
+ * job runs when their last lane has ended, and calls nv_op_done.
+ */
+struct nv_op {
+	struct vio_nvme *s;
+	void (*job)(struct nv_op *op);	 /* may block */
+	struct vio_nvme_ns_opts ns_opts; /* of a namespace to be made */
+	struct vio_nvme_kept kept;
+
+	/* Under the lock. */
+	struct nv_op *next; /* of the queue pair's */
+	struct nv_qp *qp;   /* NULL: nobody waits */
+	struct nvme_req *r;
+	unsigned waits; /* namespaces that have lanes, and one while it is not to run yet */
+	uint16_t status;
+	uint64_t result;
+	bool done;
+	unsigned nns;
+	struct nv_ns *ns[]; /* references */
+};
+/* NULL: no memory, or too many are under way. */
+struct nv_op *nv_op_new(struct nv_qp *qp, struct nvme_req *r, void (*job)(struct nv_op *op), unsigned max_ns);
+void nv_op_drop(struct nv_op *op);				  /* it was not begun; NULL is fine */
+void nv_op_add(struct nv_op *op, struct nv_ns *ns, uint8_t gate); /* takes the reference */
+uint16_t nv_op_go(struct nv_op *op);				  /* NV_LATER */
+void nv_op_run(struct nv_op *op);				  /* to the embedder; without the lock */
+void nv_op_done(struct nv_op *op, uint16_t status, uint64_t result);
+void nv_ops_tell(struct nv_qp *qp);  /* answers those that are done; takes the lock, as the next */
+void nv_ops_drain(struct nv_qp *qp); /* none is waited for any more */
+
+/* format.c: the sizes of blocks that a namespace may have, and which it has. */
+struct nv_formats {
+	uint8_t n, now, shift[3];
+};
+void nv_formats(const struct vio_nvme *s, const struct nv_ns *ns, struct nv_formats *f);
+
+/* identify_manage.c */
+void nv_identify_manager(const struct nv_ctrl *c, struct nvme_id_ctrl *id);
+void nv_identify_formats(const struct vio_nvme *s, const struct nv_ns *ns, struct nvme_id_ns *id);
+uint16_t nv_identify_common(const struct vio_nvme *s, struct nvme_id_ns *id);
+uint16_t nv_identify_list(const struct nv_qp *qp, const struct nvme_req *r, bool all);
+uint16_t nv_identify_controllers(const struct nv_qp *qp, const struct nvme_req *r, bool of_ns);
+uint16_t nv_identify_granularity(const struct vio_nvme *s, const struct nvme_req *r);
+
+/* manage.c */
+bool nv_manages(const struct vio_nvme *s); /* hosts may make namespaces */
+int nv_manager_init(struct vio_nvme *s, const struct vio_nvme_manager *m);
+uint16_t nv_ns_mgmt(struct nv_qp *qp, struct nvme_req *r);
+uint16_t nv_keep(struct nv_qp *qp, struct nvme_req *r, uint32_t nsid); /* 0, or NV_LATER */
+int nv_keep_now(struct vio_nvme *s, uint32_t nsid);		       /* in a job */
+uint64_t nv_room(const struct vio_nvme *s, uint64_t bytes);	       /* what it takes of the capacity */
+
 /* ctrl.c */
 struct nv_ctrl *nv_ctrl_new(struct vio_nvme *s); /* under the lock; NULL: no memory, or no id is left */
 void nv_ctrl_join(struct nv_qp *qp, struct nv_ctrl *c, uint16_t qid); /* under the lock */
@@ -305,7 +409,8 @@ uint16_t nv_identify(struct nv_qp *qp, struct nvme_req *r);
 uint16_t nv_features_set(struct nv_qp *qp, struct nvme_req *r);
 uint16_t nv_features_get(struct nv_qp *qp, struct nvme_req *r);
 uint16_t nv_log(struct nv_qp *qp, struct nvme_req *r);
-void nv_ns_changed(struct vio_nvme *s, uint32_t nsid);	    /* under the lock */
+void nv_ns_changed(struct vio_nvme *s, uint32_t nsid); /* under the lock, as the next */
+void nv_ns_changed_for(struct nv_ctrl *c, uint32_t nsid);
 void nv_event_post(struct nv_ctrl *c, enum nv_event event); /* under the lock, any thread */
 void nv_event_read(struct nv_ctrl *c, enum nv_event event); /* the host knows; under the lock */
 void nv_event_tell(struct nv_qp *admin);		    /* on its thread; takes the lock */

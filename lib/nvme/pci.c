@@ -4,6 +4,7 @@
 #include "nvme/pci.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -134,7 +135,17 @@ static int npci_workers(struct nvme_pci *p, struct vio_poller *poller, const str
 	return rc;
 }
 
-static int npci_controller(struct nvme_pci *p)
+/* What namespaces are attached to. */
+static void npci_name(struct nv_ctrl *c, const char *host)
+{
+	c->unnamed = !host;
+	if (host)
+		snprintf(c->hostnqn, sizeof(c->hostnqn), "%s", host);
+	else
+		snprintf(c->hostnqn, sizeof(c->hostnqn), "controller %u", c->cntlid);
+}
+
+static int npci_controller(struct nvme_pci *p, const char *host)
 {
 	p->sq = calloc(p->queues + 1, sizeof(struct npci_sq *));
 	p->cq = calloc(p->queues + 1, sizeof(struct npci_cq *));
@@ -147,6 +158,8 @@ static int npci_controller(struct nvme_pci *p)
 		p->ctrl->more = npci_admin;
 		p->ctrl->max_queues = (uint16_t)p->queues;
 		p->ctrl->vendor = NPCI_VENDOR;
+		npci_name(p->ctrl, host);
+		nv_attach_come(p->ctrl);
 		nv_ctrl_reset(p->ctrl);
 	}
 	pthread_mutex_unlock(&p->s->lock);
@@ -189,10 +202,12 @@ static int npci_open(struct nvme_pci *p, struct vio_poller *poller, const struct
 		return vio__fail(EINVAL, "vio_nvme_pci_opts.queues is %u, expected at most %u", o.queues,
 				 NPCI_MAX_QUEUES);
 	p->port = o.port;
+	if (o.host && nv_check_nqn((char[NVME_NQN_LENGTH]){ 0 }, o.host, "vio_nvme_pci_opts.host"))
+		return -EINVAL;
 	p->queues = VIO_MIN(o.queues ? o.queues : NPCI_QUEUES, p->s->max_queues);
 	rc = npci_workers(p, poller, &o);
 	rc = rc ? rc : npci_function(p);
-	return rc ? rc : npci_controller(p);
+	return rc ? rc : npci_controller(p, o.host);
 }
 
 int vio_nvme_pci_new(struct vio_pci **f, struct vio_poller *poller, struct vio_nvme *s,

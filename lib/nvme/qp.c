@@ -64,10 +64,12 @@ static void qp_event(struct vio_msg *m)
 	pthread_mutex_lock(&qp->group->s->lock);
 	qp->event_posted = false;
 	pthread_mutex_unlock(&qp->group->s->lock);
-	if (qp->ctrl)
+	if (qp->ctrl) {
 		nv_event_tell(qp);
-	else
+		nv_ops_tell(qp);
+	} else {
 		qp->queue->ops->end(qp->queue, true); /* it has ended, and may have waited for this */
+	}
 	vio_task_wake(qp->group->poller, qp->group->task);
 }
 
@@ -114,6 +116,7 @@ void nv_qp_drain(struct nv_qp *qp)
 	while ((r = nvme_reqs_pop(&qp->aers)))
 		nv_done(r, NVME_STATUS(NVME_SC_ABORT_QUEUE));
 	qp->naers = 0;
+	nv_ops_drain(qp);
 }
 
 void nv_qp_close(struct nv_qp *qp)

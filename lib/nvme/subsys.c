@@ -24,7 +24,7 @@ void nv_id_of(uint8_t id[16], const char *nqn, uint32_t nsid)
 	id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
 }
 
-static int subsys_nqn(char to[NVME_NQN_LENGTH], const char *nqn, const char *what)
+int nv_check_nqn(char to[NVME_NQN_LENGTH], const char *nqn, const char *what)
 {
 	size_t len = nqn ? strlen(nqn) : 0;
 
@@ -59,7 +59,7 @@ static int subsys_names(struct vio_nvme *s, const struct vio_nvme_opts *o)
 {
 	char made[21];
 	uint8_t id[16];
-	int rc = subsys_nqn(s->nqn, o->nqn, "the subsystem's NQN");
+	int rc = nv_check_nqn(s->nqn, o->nqn, "the subsystem's NQN");
 
 	if (rc)
 		return rc;
@@ -118,6 +118,7 @@ int vio_nvme_new(struct vio_nvme **out, const struct vio_nvme_opts *opts)
 	*out = NULL;
 	rc = rc ? rc : subsys_names(s, &o);
 	rc = rc ? rc : subsys_controllers(s, &o);
+	rc = rc ? rc : nv_manager_init(s, o.manager);
 	rc = rc ? rc : subsys_limits(s, &o);
 	if (rc) {
 		free(s);
@@ -126,6 +127,7 @@ int vio_nvme_new(struct vio_nvme **out, const struct vio_nvme_opts *opts)
 	memset(s->ana, VIO_NVME_ANA_OPTIMIZED, sizeof(s->ana));
 	s->born = subsys_clock();
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->keeping, NULL);
 	*out = s;
 	return 0;
 }
@@ -142,6 +144,7 @@ void vio_nvme_free(struct vio_nvme *s)
 	free(s->ns);
 	nv_ports_free(s);
 	nv_listings_free(s);
+	pthread_mutex_destroy(&s->keeping);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
@@ -150,7 +153,7 @@ int vio_nvme_allow(struct vio_nvme *s, const char *host_nqn)
 {
 	char nqn[NVME_NQN_LENGTH];
 	char *copy, **hosts;
-	int rc = subsys_nqn(nqn, host_nqn, "a host's NQN");
+	int rc = nv_check_nqn(nqn, host_nqn, "a host's NQN");
 
 	if (rc)
 		return rc;

@@ -54,6 +54,15 @@ int vio_nvme_ns_add(struct vio_nvme *s, struct vio_backend *b, const struct vio_
 	return absent();
 }
 
+int vio_nvme_ns_attach(struct vio_nvme *s, uint32_t nsid, const char *host_nqn, bool attached)
+{
+	(void)s;
+	(void)nsid;
+	(void)host_nqn;
+	(void)attached;
+	return absent();
+}
+
 int vio_nvme_ns_remove(struct vio_nvme *s, uint32_t nsid)
 {
 	(void)s;
