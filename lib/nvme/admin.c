@@ -2,31 +2,6 @@
 /* Admin commands: which there are, and those that need no file of their own. */
 #include "nvme/nv.h"
 
-/* Only commands of the same queue could be found without disturbing others: those that wait for an event. */
-static uint16_t admin_abort(struct nv_qp *qp, struct nvme_req *r)
-{
-	uint16_t sqid = (uint16_t)r->cmd.cdw10, cid = (uint16_t)(r->cmd.cdw10 >> 16);
-	struct nvme_reqs keep = { 0 };
-	struct nvme_req *aer, *found = NULL;
-
-	r->result = 1; /* not aborted */
-	if (sqid)
-		return 0;
-	while ((aer = nvme_reqs_pop(&qp->aers))) {
-		if (!found && aer->cmd.cid == cid)
-			found = aer;
-		else
-			nvme_reqs_push(&keep, aer);
-	}
-	qp->aers = keep;
-	if (!found)
-		return 0;
-	qp->naers--;
-	nv_done(found, NVME_STATUS(NVME_SC_ABORT_REQ));
-	r->result = 0;
-	return 0;
-}
-
 static uint16_t admin_event(struct nv_qp *qp, struct nvme_req *r)
 {
 	if (qp->naers == NV_AERS)
@@ -68,7 +43,7 @@ uint16_t nv_admin(struct nv_qp *qp, struct nvme_req *r)
 	case nvme_admin_keep_alive:
 		return admin_keep_alive(qp);
 	case nvme_admin_abort_cmd:
-		return qp->ctrl->discovery ? NV_NO(NVME_SC_INVALID_OPCODE) : admin_abort(qp, r);
+		return qp->ctrl->discovery ? NV_NO(NVME_SC_INVALID_OPCODE) : nv_abort(qp, r);
 	case nvme_admin_ns_mgmt:
 	case nvme_admin_ns_attach:
 		return admin_manage(qp, r);

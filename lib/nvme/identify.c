@@ -29,7 +29,7 @@ static void id_ctrl_common(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
 	id->cntlid = c->cntlid;
 	id->ver = 0x00020000;
 	id->cntrltype = c->discovery ? 2 : 1;
-	id->acl = 3;
+	id->acl = NV_ABORTS - 1;
 	id->aerl = NV_AERS - 1;
 	id->elpe = NV_ERRORS - 1;
 	id->lpa = 1u << 2; /* Get Log Page has offsets */

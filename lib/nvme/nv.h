@@ -2,7 +2,7 @@
 /*
  * The NVMe controller from within. subsys.c, ns.c and ana.c are what embedders hold, qp.c
  * and group.c how a queue's commands reach the namespaces, io.c what they do there; ctrl.c,
- * fabrics.c, admin.c, identify.c, features.c, log.c, discovery.c and events.c are the
+ * fabrics.c, admin.c, abort.c, identify.c, features.c, log.c, discovery.c and events.c are the
  * controller.
  *
  * Who may touch what: a group, its lanes and its queue pairs belong to their poller's
@@ -29,6 +29,7 @@
 
 #define NV_OPS 256u   /* that jobs are under way for, or will be, of all hosts; also of those that went */
 #define NV_AERS 4u    /* asynchronous event requests a controller holds */
+#define NV_ABORTS 4u  /* Abort commands under way */
 #define NV_ERRORS 64u /* entries of the error log */
 #define NV_DSM_RANGES 256u
 #define NV_MAX_NS 1024u
@@ -144,11 +145,12 @@ struct nv_qp {
 	/* From other threads. */
 	struct vio_msg kill, event;
 	bool kill_posted, event_posted; /* under the lock */
+	unsigned aborting;		/* messages of Abort commands; under the lock */
 
 	/* An admin queue's. */
 	struct vio_timer alive;
 	struct nvme_reqs aers;
-	unsigned naers;
+	unsigned naers, naborts;
 	struct nv_op *ops; /* that its commands wait for; under the lock */
 };
 
@@ -401,10 +403,11 @@ void nv_ctrl_error(struct nv_qp *qp, const struct nvme_req *r);
 uint64_t nv_ctrl_cap(const struct nv_ctrl *c);
 uint64_t nv_power_on_ns(const struct vio_nvme *s);
 
-/* fabrics.c, admin.c, identify.c, features.c, log.c: a command's status; events.c. */
+/* fabrics.c, admin.c, abort.c, identify.c, features.c, log.c: a command's status; events.c. */
 bool nv_cc_fits(const struct nv_ctrl *c, uint32_t cc);
 uint16_t nv_fabrics(struct nv_qp *qp, struct nvme_req *r);
 uint16_t nv_admin(struct nv_qp *qp, struct nvme_req *r);
+uint16_t nv_abort(struct nv_qp *admin, struct nvme_req *r);
 uint16_t nv_identify(struct nv_qp *qp, struct nvme_req *r);
 uint16_t nv_features_set(struct nv_qp *qp, struct nvme_req *r);
 uint16_t nv_features_get(struct nv_qp *qp, struct nvme_req *r);

@@ -136,7 +136,7 @@ bool nv_qp_ended(const struct nv_qp *qp)
 	bool posted;
 
 	pthread_mutex_lock(&qp->group->s->lock);
-	posted = qp->kill_posted || qp->event_posted;
+	posted = qp->kill_posted || qp->event_posted || qp->aborting;
 	pthread_mutex_unlock(&qp->group->s->lock);
 	return !posted;
 }

@@ -47,6 +47,8 @@ struct nvme_queue_ops {
 	/* Connect was accepted: so many commands at once; sqflow: answers say where the submission queue's
 	 * head is. -errno: no memory. */
 	int (*accept)(struct nvme_queue *q, unsigned entries, bool sqflow);
+	/* Refuses a command that the controller has not been given yet: true. NULL: there are none. */
+	bool (*abort)(struct nvme_queue *q, uint16_t cid);
 	/* The controller is through with it. now: whatever is under way; otherwise when all is answered. */
 	void (*end)(struct nvme_queue *q, bool now);
 };
@@ -80,6 +82,26 @@ VIO_INLINE struct nvme_req *nvme_reqs_pop(struct nvme_reqs *l)
 	if (r)
 		l->head = r->next;
 	return r;
+}
+
+/* False: it is not there. */
+VIO_INLINE bool nvme_reqs_remove(struct nvme_reqs *l, struct nvme_req *r)
+{
+	struct nvme_req *before = NULL, *at = l->head;
+
+	while (at && at != r) {
+		before = at;
+		at = at->next;
+	}
+	if (!at)
+		return false;
+	if (before)
+		before->next = r->next;
+	else
+		l->head = r->next;
+	if (l->tail == r)
+		l->tail = before;
+	return true;
 }
 
 #endif

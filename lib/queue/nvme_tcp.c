@@ -125,7 +125,9 @@ static int ntq_accept(struct nvme_queue *queue, unsigned entries, bool sqflow)
 
 int ntq_open(struct ntq *q, struct ntq_group *g, int fd)
 {
-	static const struct nvme_queue_ops ops = { .give = ntq_give, .accept = ntq_accept, .end = ntq_end };
+	static const struct nvme_queue_ops ops = {
+		.give = ntq_give, .accept = ntq_accept, .abort = ntq_abort, .end = ntq_end
+	};
 
 	memset(q, 0, sizeof(*q));
 	q->queue = (struct nvme_queue){ .ops = &ops, .pool = g->pool, .max_len = NPOOL_MAX };

@@ -2,7 +2,8 @@
 /*
  * The serving end of an NVMe/TCP connection (NVMe/TCP Transport 1.0): a queue of
  * capsules. nvme_tcp.c is its life, nvme_tcp_recv.c takes PDUs apart, nvme_tcp_cmd.c
- * makes commands of them and finds room for their data, nvme_tcp_send.c answers.
+ * makes commands of them and finds room for their data, nvme_tcp_abort.c refuses those
+ * that are not wanted any more, nvme_tcp_send.c answers.
  *
  * All connections of a poller share what one needs only while it is busy: the receive
  * buffer, the data buffers, the vector of a send. A command that finds no buffer waits in
@@ -47,6 +48,7 @@ struct ntq_slot {
 	bool listed; /* by its cid */
 	bool queued; /* to be sent */
 	bool bad_sum;
+	uint16_t refused;	 /* a status: what it is answered with when its data has come; or 0 */
 	uint32_t got;		 /* bytes of data that have come */
 	uint32_t reserved;	 /* bytes that its connection counts as held */
 	struct ntq_slot *out;	 /* the next to be sent */
@@ -171,6 +173,9 @@ void ntq_send_r2t(struct ntq *q, struct ntq_slot *s);
 void ntq_send_icresp(struct ntq *q);
 void ntq_slot_free(struct ntq *q, struct ntq_slot *s);
 struct ntq_slot *ntq_slot_by_tag(struct ntq *q, uint16_t tag);
+struct ntq_slot *ntq_slot_by_cid(struct ntq *q, uint16_t cid);
+void ntq_slot_refuse(struct ntq *q, struct ntq_slot *s, uint16_t code);
+bool ntq_abort(struct nvme_queue *queue, uint16_t cid);
 /* The slot's buffer, or it waits. */
 bool ntq_slot_buffer(struct ntq *q, struct ntq_slot *s);
 

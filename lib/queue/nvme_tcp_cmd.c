@@ -17,12 +17,12 @@ static uint16_t *slot_bucket(struct ntq *q, uint16_t cid)
 }
 
 /* Buckets name slots by tag; NTQ_NO_SLOT, which is the first slot's tag too, ends them: that one is alone. */
-static bool slot_cid_in_use(struct ntq *q, uint16_t cid)
+struct ntq_slot *ntq_slot_by_cid(struct ntq *q, uint16_t cid)
 {
 	for (uint16_t at = *slot_bucket(q, cid); at != NTQ_NO_SLOT; at = q->slots[at].cid_next)
 		if (q->slots[at].r.cmd.cid == cid)
-			return true;
-	return false;
+			return &q->slots[at];
+	return NULL;
 }
 
 static void slot_list(struct ntq *q, struct ntq_slot *s)
@@ -168,9 +168,9 @@ void ntq_group_serve_waiting(struct ntq_group *g)
 }
 
 /* Answers a command that the controller never sees. */
-static void slot_refuse(struct ntq *q, struct ntq_slot *s, uint16_t code, bool dnr)
+static void slot_refuse(struct ntq *q, struct ntq_slot *s, uint16_t code)
 {
-	s->r.status = NVME_STATUS(code) | (dnr ? NVME_STATUS_DNR : 0);
+	s->r.status = NVME_STATUS(code) | NVME_STATUS_DNR;
 	ntq_answer(q, s);
 }
 
@@ -178,9 +178,10 @@ void ntq_have_data(struct ntq *q, struct ntq_slot *s)
 {
 	if (s->state == NTQ_SLOT_DATA)
 		q->coming--;
-	if (s->bad_sum) {
+	if (s->bad_sum || VIO_UNLIKELY(s->refused)) {
 		s->state = NTQ_SLOT_READY;
-		slot_refuse(q, s, NVME_SC_TRAN_TPORT_ERROR, false);
+		s->r.status = s->refused ? s->refused : NVME_STATUS(NVME_SC_TRAN_TPORT_ERROR);
+		ntq_answer(q, s);
 	} else {
 		slot_ready(q, s);
 	}
@@ -247,12 +248,13 @@ void ntq_command(struct ntq *q, const struct nvme_tcp_cmd *pdu, uint32_t data)
 		.cmd = pdu->cmd, .q = &q->queue, .dir = cmd_dir(&pdu->cmd), .len = pdu->cmd.sgl.len
 	};
 	s->got = 0;
+	s->refused = 0;
 	s->bad_sum = s->queued = s->listed = false;
 	s->state = NTQ_SLOT_READY;
 	if (q->entries)
 		q->sqhd = (uint16_t)((q->sqhd + 1u) % q->entries);
-	if (slot_cid_in_use(q, pdu->cmd.cid)) {
-		slot_refuse(q, s, NVME_SC_CMDID_CONFLICT, true);
+	if (ntq_slot_by_cid(q, pdu->cmd.cid)) {
+		slot_refuse(q, s, NVME_SC_CMDID_CONFLICT);
 		return;
 	}
 	slot_list(q, s);
@@ -262,7 +264,7 @@ void ntq_command(struct ntq *q, const struct nvme_tcp_cmd *pdu, uint32_t data)
 	if (!wrong && s->r.len && s->r.dir != NVME_DIR_IN && s->r.dir != NVME_DIR_OUT)
 		s->r.len = 0; /* nothing moves, whatever its SGL says */
 	if (wrong)
-		slot_refuse(q, s, wrong, true);
+		slot_refuse(q, s, wrong);
 	else
 		cmd_fetch(q, s, data);
 }
