@@ -71,9 +71,21 @@ struct vio_backend_info {
 	uint16_t mtu;		/* bytes after the Ethernet header, 68..65535; 0: no say */
 	uint16_t pairs;		/* pairs of a SEND and a RECV lane that it tells apart, at least 1 */
 	uint16_t steers;	/* entries of the longest table that vio_backend_steer takes; 0: it takes none */
+	bool crypto_erase;	/* vio_backend_erase can */
+	bool reserved;		/* 0 */
 };
 /* Asked anew at each call, so a file that grew shows its new size. Any thread. */
 VIO_API int vio_backend_info(struct vio_backend *b, struct vio_backend_info *out);
+
+/*
+ * Crypto erase: what the store has held until now can't be read any more by anybody, whatever
+ * copies of what lies beneath there are, for the key that it takes has been replaced wherever
+ * the library kept it. What is read from then on is noise until it is written. No lane may be
+ * open in any layer, and none is while it runs. It blocks, until that is on stable storage. Any
+ * thread. -EOPNOTSUPP: the stack can't; -EBUSY: a lane is open; else what failed, and the
+ * content may or may not be lost.
+ */
+VIO_API int vio_backend_erase(struct vio_backend *b);
 
 /*
  * Which receiving lane of a port a packet comes to, by receive-side scaling (virtio 1.3,

@@ -15,4 +15,8 @@ VIO__BACKEND_TYPES(X)
 /* One more reference, for a device; NULL is fine. */
 void vio__backend_ref(struct vio_backend *b);
 
+/* A lane comes into each layer, or -EBUSY; it goes. */
+int vio__backend_enter(struct vio_backend *b);
+void vio__backend_leave(struct vio_backend *b);
+
 #endif

@@ -68,9 +68,14 @@ int vio_lane_new(struct vio_lane **out, struct vio_backend *b, struct vio_poller
 	*out = NULL;
 	if (rc)
 		return rc;
+	rc = vio__backend_enter(b);
+	if (rc)
+		return rc;
 	layers = calloc(depth, sizeof(*layers));
-	if (!layers)
+	if (!layers) {
+		vio__backend_leave(b);
 		return vio__fail(ENOMEM, "lane: out of memory");
+	}
 	for (unsigned i = 0; i < depth; i++, b = b->next)
 		layers[i].l = (struct vio_lane){ .type = b->type,
 						 .backend = b,
@@ -83,6 +88,7 @@ int vio_lane_new(struct vio_lane **out, struct vio_backend *b, struct vio_poller
 		rc = lane_open(&layers[i], layers[i].l.backend, layers[i].l.next);
 	if (rc) {
 		lane_close(&layers[0].l);
+		vio__backend_leave(layers[0].l.backend);
 		free(layers);
 		return rc;
 	}
@@ -95,6 +101,7 @@ void vio_lane_free(struct vio_lane *l)
 	if (!l)
 		return;
 	lane_close(l);
+	vio__backend_leave(l->backend);
 	free(VIO_CONTAINER(l, struct lane_layer, l));
 }
 

@@ -5,14 +5,18 @@
 #include "base/arg.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 
 /* What the library keeps behind a public struct vio_backend. */
 struct stack_layer {
 	struct vio_backend b;
 	unsigned refs;
+	unsigned lanes; /* open in it; STACK_ERASING: none may be */
 	_Alignas(VIO_CACHELINE) char priv[];
 };
+
+#define STACK_ERASING UINT_MAX
 
 static const struct vio_backend_type *const stack_types[] = {
 #define X(name) &vio__backend_##name,
@@ -197,4 +201,79 @@ void vio_backend_stats(struct vio_backend *b,
 	for (; b; b = b->next)
 		if (b->type->stats)
 			b->type->stats(b, each, ctx);
+}
+
+static unsigned *stack_lanes(struct vio_backend *b)
+{
+	return &VIO_CONTAINER(b, struct stack_layer, b)->lanes;
+}
+
+/* Up to, and without, `end`. */
+static void stack_leave(struct vio_backend *b, const struct vio_backend *end)
+{
+	for (; b != end; b = b->next)
+		__atomic_sub_fetch(stack_lanes(b), 1, __ATOMIC_ACQ_REL);
+}
+
+static bool stack_enter_one(struct vio_backend *b)
+{
+	unsigned n = __atomic_load_n(stack_lanes(b), __ATOMIC_RELAXED);
+
+	while (n != STACK_ERASING &&
+	       !__atomic_compare_exchange_n(stack_lanes(b), &n, n + 1, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		;
+	return n != STACK_ERASING;
+}
+
+int vio__backend_enter(struct vio_backend *b)
+{
+	for (struct vio_backend *at = b; at; at = at->next)
+		if (!stack_enter_one(at)) {
+			stack_leave(b, at);
+			return vio__fail(EBUSY, "%s: it is being erased", at->type->name);
+		}
+	return 0;
+}
+
+void vio__backend_leave(struct vio_backend *b)
+{
+	stack_leave(b, NULL);
+}
+
+static void stack_open(struct vio_backend *b, const struct vio_backend *end)
+{
+	for (; b != end; b = b->next)
+		__atomic_store_n(stack_lanes(b), 0, __ATOMIC_RELEASE);
+}
+
+static int stack_shut(struct vio_backend *b)
+{
+	for (struct vio_backend *at = b; at; at = at->next) {
+		unsigned none = 0;
+
+		if (!__atomic_compare_exchange_n(stack_lanes(at), &none, STACK_ERASING, false, __ATOMIC_ACQ_REL,
+						 __ATOMIC_RELAXED)) {
+			stack_open(b, at);
+			return vio__fail(EBUSY, "%s: it can't be erased while a lane is open", at->type->name);
+		}
+	}
+	return 0;
+}
+
+int vio_backend_erase(struct vio_backend *b)
+{
+	struct vio_backend_info i = { .sz = sizeof(i) };
+	struct vio_backend *at = b;
+	int rc = vio_backend_info(b, &i);
+
+	while (at && !(at->type->sz > offsetof(struct vio_backend_type, erase) && at->type->erase))
+		at = at->next;
+	if (!rc && (!i.crypto_erase || !at))
+		rc = vio__fail(EOPNOTSUPP, "%s: the stack has no key that could be erased", b->type->name);
+	rc = rc ? rc : stack_shut(b);
+	if (rc)
+		return rc;
+	rc = at->type->erase(at);
+	stack_open(b, NULL);
+	return rc;
 }

@@ -15,6 +15,7 @@
 #include "base/arg.h"
 #include "base/base.h"
 #include "filter/bounce.h"
+#include "filter/crypt_keeper.h"
 #include "filter/crypt_key.h"
 #include "filter/crypt_xts.h"
 #include "filter/answered.h"
@@ -28,6 +29,7 @@
 
 struct crypt {
 	struct vio__crypt_key key;
+	struct vio__crypt_keeper keeper; /* if the key can be erased */
 	uint64_t iv_offset, bounce;
 	unsigned sector, iv_shift;
 	unsigned block; /* of requests; at least a sector */
@@ -76,7 +78,7 @@ static int crypt_limits(struct vio_backend *b, struct crypt *c)
 }
 
 static int crypt_setup(struct vio_backend *b, const char *keyfile, const char *cipher, uint64_t sector,
-		       bool large)
+		       bool large, bool erase)
 {
 	struct crypt *c = b->priv;
 	int rc;
@@ -89,6 +91,7 @@ static int crypt_setup(struct vio_backend *b, const char *keyfile, const char *c
 	c->sector = (unsigned)sector;
 	c->iv_shift = large ? (unsigned)__builtin_ctz(c->sector / 512) : 0;
 	rc = crypt_limits(b, c);
+	rc = rc ? rc : vio__crypt_keeper_open(&c->keeper, keyfile, erase);
 	return rc ? rc : vio__crypt_key_load(&c->key, keyfile, cipher ? cipher : "aes-256-xts");
 }
 
@@ -97,21 +100,25 @@ static int crypt_open(struct vio_backend *b, const char *arg)
 	struct crypt *c = b->priv;
 	char *keyfile = NULL, *cipher = NULL;
 	uint64_t sector = 512;
-	bool large = false;
+	bool large = false, erase = false;
 	const struct vio__arg args[] = {
 		{ "keyfile", VIO__ARG_TEXT, &keyfile, 0, 0 },
 		{ "sector", VIO__ARG_SIZE, &sector, 0, 0 },
 		{ "cipher", VIO__ARG_TEXT, &cipher, 0, 0 },
 		{ "iv-offset", VIO__ARG_NUM, &c->iv_offset, 0, 0 },
 		{ "iv-large-sectors", VIO__ARG_BOOL, &large, 0, 0 },
+		{ "erase", VIO__ARG_BOOL, &erase, 0, 0 },
 		{ "bounce", VIO__ARG_SIZE, &c->bounce, 64 << 10, 1ull << 30 },
 	};
 	int rc;
 
 	c->bounce = 4 << 20;
+	c->keeper.fd = -1;
 	rc = vio__args("crypt", arg, args, VIO_ARRAY_SIZE(args));
 	if (!rc)
-		rc = crypt_setup(b, keyfile, cipher, sector, large);
+		rc = crypt_setup(b, keyfile, cipher, sector, large, erase);
+	if (rc)
+		vio__crypt_keeper_close(&c->keeper);
 	free(keyfile);
 	free(cipher);
 	return rc;
@@ -122,6 +129,7 @@ static void crypt_close(struct vio_backend *b)
 	struct crypt *c = b->priv;
 
 	vio__crypt_key_free(&c->key);
+	vio__crypt_keeper_close(&c->keeper);
 }
 
 static int crypt_info(struct vio_backend *b, struct vio_backend_info *i)
@@ -133,7 +141,15 @@ static int crypt_info(struct vio_backend *b, struct vio_backend_info *i)
 	i->optimal -= i->optimal % i->block;
 	if (i->ops & 1u << VIO_OP_WRITE)
 		i->ops |= 1u << VIO_OP_WRITE_ZEROES;
+	i->crypto_erase |= c->keeper.fd >= 0;
 	return 0;
+}
+
+static int crypt_erase(struct vio_backend *b)
+{
+	struct crypt *c = b->priv;
+
+	return vio__crypt_key_renew(&c->key, &c->keeper);
 }
 
 static void crypt_again(struct vio_timer *t);
@@ -379,7 +395,8 @@ const struct vio_backend_type vio__backend_crypt = {
 	.sz = sizeof(struct vio_backend_type),
 	.name = "crypt",
 	.help = "keyfile=PATH[,sector=512|4096][,cipher=aes-256-xts|aes-128-xts][,iv-offset=N]"
-		"[,iv-large-sectors=on|off][,bounce=SIZE]: encrypts as dm-crypt's aes-xts-plain64",
+		"[,iv-large-sectors=on|off][,erase=on|off][,bounce=SIZE]: encrypts as dm-crypt's "
+		"aes-xts-plain64",
 	.flags = VIO_BACKEND_FILTER,
 	.priv = sizeof(struct crypt),
 	.lane_priv = sizeof(struct crypt_lane),
@@ -393,5 +410,6 @@ const struct vio_backend_type vio__backend_crypt = {
 	.submit = crypt_submit,
 	.reap = crypt_reap,
 	.stats = crypt_stats,
+	.erase = crypt_erase,
 };
 #endif

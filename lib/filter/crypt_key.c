@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* memmem, process_vm_readv */
 #ifdef VIO_HAVE_CRYPTO
+#include "filter/crypt_keeper.h"
 #include "filter/crypt_key.h"
 
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -100,6 +102,7 @@ static int key_prepare(struct vio__crypt_key *k, const struct key_kind *kind, co
 				 "crypt: the halves of the key are equal, which AES-XTS forbids; "
 				 "take %u random bytes",
 				 kind->bytes);
+	k->kind = kind;
 	k->enc = key_context(kind, key, 1);
 	k->dec = key_context(kind, key, 0);
 	if (!k->enc || !k->dec)
@@ -150,6 +153,32 @@ static const struct key_kind *key_kind(const char *name)
 	return NULL;
 }
 
+/* A page for a raw key; NULL: no memory, and the sentence says so. */
+static unsigned char *key_page(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	unsigned char *raw = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (raw == MAP_FAILED) {
+		vio__fail(ENOMEM, "crypt: no memory for the key");
+		return NULL;
+	}
+	if (!key_protect(raw, page))
+		return raw;
+	munmap(raw, page);
+	return NULL;
+}
+
+static void key_page_free(unsigned char *raw)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	if (!raw)
+		return;
+	OPENSSL_cleanse(raw, page);
+	munmap(raw, page);
+}
+
 static int key_load(struct vio__crypt_key *k, const char *path, const struct key_kind *kind,
 		    unsigned char *raw)
 {
@@ -167,23 +196,42 @@ static int key_load(struct vio__crypt_key *k, const char *path, const struct key
 int vio__crypt_key_load(struct vio__crypt_key *k, const char *path, const char *cipher)
 {
 	const struct key_kind *kind = key_kind(cipher);
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	unsigned char *raw;
 	int rc;
 
 	memset(k, 0, sizeof(*k));
 	if (!kind)
 		return -EINVAL;
-	raw = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (raw == MAP_FAILED)
-		return vio__fail(ENOMEM, "crypt: no memory for the key");
-	rc = key_protect(raw, page);
-	if (!rc)
-		rc = key_load(k, path, kind, raw);
-	OPENSSL_cleanse(raw, page);
-	munmap(raw, page);
+	raw = key_page();
+	if (!raw)
+		return -ENOMEM;
+	rc = key_load(k, path, kind, raw);
+	key_page_free(raw);
 	if (rc)
 		vio__crypt_key_free(k);
+	return rc;
+}
+
+static int key_random(unsigned char *raw, unsigned n)
+{
+	if (getrandom(raw, n, 0) == (ssize_t)n) /* halves of random bytes are not equal; key_prepare looks */
+		return 0;
+	return vio__fail(EIO, "crypt: no random bytes for a key: %s", strerror(errno));
+}
+
+int vio__crypt_key_renew(struct vio__crypt_key *k, struct vio__crypt_keeper *keeper)
+{
+	struct vio__crypt_key fresh = { 0 }, old = *k;
+	unsigned char *raw = key_page();
+	bool replaced = false;
+	int rc = raw ? key_random(raw, k->kind->bytes) : -ENOMEM;
+
+	rc = rc ? rc : key_prepare(&fresh, k->kind, raw);
+	rc = rc ? rc : vio__crypt_keeper_replace(keeper, raw, k->kind->bytes, &replaced);
+	if (replaced)
+		*k = fresh;
+	vio__crypt_key_free(replaced ? &old : &fresh);
+	key_page_free(raw);
 	return rc;
 }
 

@@ -11,7 +11,11 @@
 
 #include <openssl/evp.h>
 
+struct key_kind;
+struct vio__crypt_keeper;
+
 struct vio__crypt_key {
+	const struct key_kind *kind;
 	EVP_CIPHER_CTX *enc, *dec; /* patterns: lanes copy them */
 	unsigned state;		   /* which word of an EVP_CIPHER_CTX points to the schedules */
 };
@@ -26,5 +30,11 @@ void vio__crypt_key_free(struct vio__crypt_key *k);
 
 /* Contexts of a lane's own: any thread, while the key is there. -ENOMEM. */
 int vio__crypt_key_copy(const struct vio__crypt_key *k, EVP_CIPHER_CTX **enc, EVP_CIPHER_CTX **dec);
+
+/*
+ * Another key, of random bytes, in the place of this one, in the keeper's file and in memory. No lane has a
+ * copy of it. After a failure it is the one that the file has.
+ */
+int vio__crypt_key_renew(struct vio__crypt_key *k, struct vio__crypt_keeper *keeper);
 
 #endif

@@ -51,6 +51,7 @@ static int offset_info(struct vio_backend *b, struct vio_backend_info *i)
 	uint64_t left = i->size > o->start ? i->size - o->start : 0;
 
 	i->size = o->size ? VIO_MIN(o->size, left) : left;
+	i->crypto_erase = false; /* it would be all of the store's */
 	return 0;
 }
 

@@ -20,7 +20,9 @@ static uint16_t admin_keep_alive(struct nv_qp *qp)
 
 static uint16_t admin_manage(struct nv_qp *qp, struct nvme_req *r)
 {
-	if (qp->ctrl->discovery || !nv_manages(qp->group->s))
+	if (r->cmd.opcode == nvme_admin_format_nvm && !qp->ctrl->discovery && qp->group->s->manager.work)
+		return nv_format(qp, r);
+	if (r->cmd.opcode == nvme_admin_format_nvm || qp->ctrl->discovery || !nv_manages(qp->group->s))
 		return NV_NO(NVME_SC_INVALID_OPCODE);
 	return r->cmd.opcode == nvme_admin_ns_mgmt ? nv_ns_mgmt(qp, r) : nv_ns_attach(qp, r);
 }
@@ -46,6 +48,7 @@ uint16_t nv_admin(struct nv_qp *qp, struct nvme_req *r)
 		return qp->ctrl->discovery ? NV_NO(NVME_SC_INVALID_OPCODE) : nv_abort(qp, r);
 	case nvme_admin_ns_mgmt:
 	case nvme_admin_ns_attach:
+	case nvme_admin_format_nvm:
 		return admin_manage(qp, r);
 	default:
 		return qp->ctrl->more ? qp->ctrl->more(qp, r) : NV_NO(NVME_SC_INVALID_OPCODE);

@@ -16,6 +16,10 @@ void nv_identify_manager(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
 	struct vio_nvme *s = c->s;
 	uint64_t used;
 
+	if (!s->manager.work)
+		return;
+	id->oacs |= NVME_CTRL_OACS_FORMAT;
+	id->fna = nv_format_fna(s);
 	if (!nv_manages(s))
 		return;
 	pthread_mutex_lock(&s->lock);
@@ -34,6 +38,7 @@ void nv_identify_formats(const struct vio_nvme *s, const struct nv_ns *ns, struc
 	nv_formats(s, ns, &f);
 	id->nlbaf = (uint8_t)(f.n - 1);
 	id->flbas = f.now;
+	id->fpi = s->manager.work ? nv_format_progress(ns) : 0;
 	for (unsigned i = 0; i < f.n; i++)
 		id->lbaf[i].ds = f.shift[i];
 }

@@ -13,6 +13,8 @@
 
 #define EFFECT_SUPPORTED 1u
 #define EFFECT_CHANGES_DATA (1u << 1)
+#define EFFECT_CHANGES_NAMESPACE (1u << 2)
+#define EFFECT_ALONE (1u << 16)		    /* no other command to the namespace meanwhile */
 #define EFFECT_CHANGES_NAMESPACES (1u << 3) /* which there are */
 
 union log_page {
@@ -126,6 +128,9 @@ static size_t log_effects(const struct nv_ctrl *c, union log_page *p)
 		p->effects.iocs[io[i]] = EFFECT_SUPPORTED;
 	for (unsigned i = 0; i < sizeof(changing); i++)
 		p->effects.iocs[changing[i]] = EFFECT_SUPPORTED | EFFECT_CHANGES_DATA;
+	if (c->s->manager.work)
+		p->effects.acs[nvme_admin_format_nvm] =
+			EFFECT_SUPPORTED | EFFECT_CHANGES_DATA | EFFECT_CHANGES_NAMESPACE | EFFECT_ALONE;
 	if (nv_manages(c->s))
 		p->effects.acs[nvme_admin_ns_mgmt] = p->effects.acs[nvme_admin_ns_attach] =
 			EFFECT_SUPPORTED | EFFECT_CHANGES_NAMESPACES;

@@ -258,6 +258,7 @@ static void delete_job(struct nv_op *op)
 	for (unsigned i = 0; i < op->nns; i++) {
 		struct vio_nvme_kept k;
 		char *texts = NULL;
+		uint64_t room = op->ns[i]->room;
 		int rc = kept_fill(op->ns[i], &k, &texts); /* it has left the list: nobody changes it */
 
 		nv_ns_put(op->ns[i]);
@@ -271,7 +272,7 @@ static void delete_job(struct nv_op *op)
 		}
 		pthread_mutex_lock(&s->lock);
 		s->reserved[k.nsid] = false;
-		s->allocated -= nv_room(s, k.size);
+		s->allocated -= room;
 		pthread_mutex_unlock(&s->lock);
 	}
 	op->nns = 0;

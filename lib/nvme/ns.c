@@ -123,7 +123,8 @@ static int ns_make(struct nv_ns **out, struct vio_nvme *s, struct vio_backend *b
 			      .ana_group = o->ana_group ? o->ana_group : 1,
 			      .made = o->made,
 			      .exclusive = o->private_,
-			      .all = !o->detached && !o->made };
+			      .all = !o->detached && !o->made,
+			      .crypto_erase = i.crypto_erase };
 	ns->blocks = i.size >> ns->shift;
 	memcpy(ns->uuid, o->uuid, sizeof(ns->uuid));
 	vio__backend_ref(b);
@@ -146,7 +147,8 @@ static int ns_place(struct vio_nvme *s, struct nv_ns *ns)
 	if (!memcmp(ns->uuid, none, sizeof(none)))
 		nv_id_of(ns->uuid, s->nqn, ns->nsid);
 	s->ns[ns->nsid] = ns;
-	s->allocated += ns->made ? nv_room(s, ns->blocks << ns->shift) : 0;
+	ns->room = ns->made ? nv_room(s, ns->blocks << ns->shift) : 0;
+	s->allocated += ns->room;
 	nv_ns_sync(s);
 	nv_ana_moved(s, ns->ana_group);
 	nv_attach_ns(s, ns);
@@ -211,7 +213,7 @@ int vio_nvme_ns_remove(struct vio_nvme *s, uint32_t nsid)
 		ns = s->ns[nsid];
 	if (ns) {
 		nv_ns_take(s, nsid);
-		s->allocated -= ns->made ? nv_room(s, ns->blocks << ns->shift) : 0;
+		s->allocated -= ns->room;
 	}
 	pthread_mutex_unlock(&s->lock);
 	if (!ns)
@@ -230,7 +232,7 @@ int vio_nvme_ns_resize(struct vio_nvme *s, uint32_t nsid)
 	if (!ns)
 		return ns_missing(s, nsid);
 	rc = vio_backend_info(ns->backend, &i);
-	blocks = i.size >> ns->shift;
+	blocks = i.size >> VIO_LOAD(&ns->shift);
 	if (!rc && blocks != VIO_LOAD(&ns->blocks)) {
 		VIO_STORE(&ns->blocks, blocks);
 		pthread_mutex_lock(&s->lock);

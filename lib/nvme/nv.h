@@ -56,6 +56,9 @@ struct nv_ns {
 	uint64_t blocks; /* atomic */
 	bool made;	 /* by a host */
 	bool exclusive;	 /* private: to one controller at a time */
+	bool crypto_erase;
+	uint64_t room;		   /* that it takes of the capacity; 0 if no host has made it */
+	uint64_t erased, to_erase; /* bytes, while it is formatted or sanitized; atomic */
 
 	/* Under the lock. */
 	unsigned lanes;	  /* of all groups */
@@ -346,6 +349,7 @@ struct nv_op {
 	void (*job)(struct nv_op *op);	 /* may block */
 	struct vio_nvme_ns_opts ns_opts; /* of a namespace to be made */
 	struct vio_nvme_kept kept;
+	uint32_t cdw10;
 
 	/* Under the lock. */
 	struct nv_op *next; /* of the queue pair's */
@@ -373,6 +377,12 @@ struct nv_formats {
 	uint8_t n, now, shift[3];
 };
 void nv_formats(const struct vio_nvme *s, const struct nv_ns *ns, struct nv_formats *f);
+uint16_t nv_format(struct nv_qp *qp, struct nvme_req *r);
+uint8_t nv_format_fna(struct vio_nvme *s);	    /* takes the lock */
+uint8_t nv_format_progress(const struct nv_ns *ns); /* Identify's FPI */
+
+/* erase.c: in a job, while the namespace has no lane. -errno */
+int nv_erase_zeroes(struct nv_ns *ns, bool verify);
 
 /* identify_manage.c */
 void nv_identify_manager(const struct nv_ctrl *c, struct nvme_id_ctrl *id);

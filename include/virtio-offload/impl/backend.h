@@ -73,6 +73,9 @@ struct vio_backend_type {
 
 	/* As vio_backend_steer, which has checked s against info; a port whose info says that it steers must have it. */
 	int (*steer)(struct vio_backend *b, const struct vio_steer *s);
+
+	/* As vio_backend_erase, for a layer whose info says crypto_erase. A filter that shows a part only says that it can't. */
+	int (*erase)(struct vio_backend *b);
 };
 
 static inline void *vio_req_scratch(const struct vio_lane *l, struct vio_req *r)
