@@ -20,8 +20,10 @@
 
 #ifdef VIO_HAVE_NVME
 #define VIO__TYPE_NVME_TCP(X) X(nvme_tcp)
+#define VIO__TYPE_NVME_VFIO(X) X(nvme_vfio)
 #else
 #define VIO__TYPE_NVME_TCP(X)
+#define VIO__TYPE_NVME_VFIO(X)
 #endif
 
 #define VIO__BACKEND_TYPES(X) \
@@ -32,6 +34,7 @@
 	X(vhost_user)         \
 	X(vhost_user_net)     \
 	VIO__TYPE_NVME_TCP(X) \
+	VIO__TYPE_NVME_VFIO(X) \
 	X(tap)                \
 	X(pcap)               \
 	VIO__TYPE_XSK(X)      \

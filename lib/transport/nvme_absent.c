@@ -22,11 +22,10 @@ void vio_nvme_free(struct vio_nvme *s)
 	(void)s;
 }
 
-int vio_nvme_allow(struct vio_nvme *s, const char *host_nqn, const struct vio_nvme_host_opts *opts)
+int vio_nvme_allow(struct vio_nvme *s, const char *host_nqn)
 {
 	(void)s;
 	(void)host_nqn;
-	(void)opts;
 	return absent();
 }
 
