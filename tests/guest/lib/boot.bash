@@ -44,7 +44,8 @@ script_cpio() {
 
 # guest_run [QEMU-ARG...]: boots, runs the script on standard input, returns its status. Each argument is split at
 # blanks. guest_files: what to put into the guest's root; guest_parts: parts of the image besides base;
-# guest_limit: seconds without a line from the guest after which it counts as stuck.
+# guest_limit: seconds without a line from the guest after which it counts as stuck;
+# guest_append: more for its kernel's command line.
 guest_run() {
 	guest_start guest "$@"
 	from_guest=${guest_out[guest]} to_guest=${guest_in[guest]}
@@ -57,6 +58,7 @@ guest_files=()
 guest_mb=512
 guest_cpus=2
 guest_limit=120
+guest_append=
 
 # guest_program FILE: one that was built here, with the libraries that it needs, each at the path it has here.
 guest_program() {
@@ -84,7 +86,7 @@ guest_start() {
 		-object "memory-backend-memfd,id=ram,size=${guest_mb}M,share=on" \
 		-nodefaults -no-user-config -display none "${guest_reboots[@]}" -serial stdio \
 		-kernel "$image/kernel" -initrd "$work/$name.initrd" \
-		-append "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check random.trust_cpu=on" $@ \
+		-append "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check random.trust_cpu=on $guest_append" $@ \
 		<"$work/to-$name" >"$work/from-$name" 2>>"$work/qemu.log" &
 	# shellcheck disable=SC2004 # it is associative
 	child[$name]=$!
