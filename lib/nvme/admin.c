@@ -20,11 +20,25 @@ static uint16_t admin_keep_alive(struct nv_qp *qp)
 
 static uint16_t admin_manage(struct nv_qp *qp, struct nvme_req *r)
 {
-	if (r->cmd.opcode == nvme_admin_format_nvm && !qp->ctrl->discovery && qp->group->s->manager.work)
-		return nv_format(qp, r);
-	if (r->cmd.opcode == nvme_admin_format_nvm || qp->ctrl->discovery || !nv_manages(qp->group->s))
+	struct vio_nvme *s = qp->group->s;
+	bool manages = r->cmd.opcode == nvme_admin_ns_mgmt || r->cmd.opcode == nvme_admin_ns_attach;
+	uint16_t status;
+
+	if (qp->ctrl->discovery || !s->manager.work || (manages && !nv_manages(s)))
 		return NV_NO(NVME_SC_INVALID_OPCODE);
-	return r->cmd.opcode == nvme_admin_ns_mgmt ? nv_ns_mgmt(qp, r) : nv_ns_attach(qp, r);
+	if (r->cmd.opcode == nvme_admin_sanitize_nvm)
+		return nv_sanitize(qp, r);
+	status = nv_sanitize_refuses(s);
+	if (status)
+		return status;
+	switch (r->cmd.opcode) {
+	case nvme_admin_ns_mgmt:
+		return nv_ns_mgmt(qp, r);
+	case nvme_admin_ns_attach:
+		return nv_ns_attach(qp, r);
+	default:
+		return nv_format(qp, r);
+	}
 }
 
 uint16_t nv_admin(struct nv_qp *qp, struct nvme_req *r)
@@ -49,6 +63,7 @@ uint16_t nv_admin(struct nv_qp *qp, struct nvme_req *r)
 	case nvme_admin_ns_mgmt:
 	case nvme_admin_ns_attach:
 	case nvme_admin_format_nvm:
+	case nvme_admin_sanitize_nvm:
 		return admin_manage(qp, r);
 	default:
 		return qp->ctrl->more ? qp->ctrl->more(qp, r) : NV_NO(NVME_SC_INVALID_OPCODE);

@@ -158,9 +158,12 @@ int vio_nvme_ns_attach(struct vio_nvme *s, uint32_t nsid, const char *host_nqn, 
 
 uint16_t nv_access_status(uint8_t access)
 {
-	if (access & NV_FORMATTING && !(access & NV_DETACHED))
-		return NVME_STATUS(NVME_SC_FORMAT_IN_PROGRESS);
-	return NV_NO(NVME_SC_INVALID_FIELD); /* as if it were not there */
+	if (access & NV_DETACHED || !access)
+		return NV_NO(NVME_SC_INVALID_FIELD); /* as if it were not there */
+	if (access & NV_SANITIZE_FAILED)
+		return NV_NO(NVME_SC_SANITIZE_FAILED);
+	return NVME_STATUS(access & NV_SANITIZING ? NVME_SC_SANITIZE_IN_PROGRESS
+						  : NVME_SC_FORMAT_IN_PROGRESS);
 }
 
 static struct nv_ctrl *cmd_find(const struct vio_nvme *s, uint16_t id)

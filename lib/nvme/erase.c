@@ -127,6 +127,19 @@ static int eraser_flush(struct eraser *e)
 	return eraser_reap(e, v);
 }
 
+int nv_erase_pattern(struct nv_ns *ns, uint32_t pattern)
+{
+	struct eraser e;
+	int rc = eraser_open(&e, ns);
+
+	for (size_t i = 0; !rc && i < ERASE_DEPTH * ERASE_DATA; i += sizeof(pattern))
+		memcpy(e.data + i, &pattern, sizeof(pattern));
+	rc = rc ? rc : eraser_walk(&e, VIO_OP_WRITE, ERASE_DATA);
+	rc = rc ? rc : eraser_flush(&e);
+	eraser_close(&e);
+	return rc;
+}
+
 int nv_erase_zeroes(struct nv_ns *ns, bool verify)
 {
 	struct eraser e;

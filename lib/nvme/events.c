@@ -11,10 +11,11 @@
 
 static const struct {
 	uint32_t result; /* type, what, log page */
-	uint32_t wanted; /* the feature's bit */
+	uint32_t wanted; /* the feature's bit; 0: always */
 } events[NV_EVENTS] = {
 	[NV_EVENT_NS] = { EVENT_NOTICE(0u, NVME_LOG_LID_CHANGED_NS), NVME_CTRL_OAES_NA },
 	[NV_EVENT_ANA] = { EVENT_NOTICE(3u, NVME_LOG_LID_ANA), NVME_CTRL_OAES_ANA },
+	[NV_EVENT_SANITIZE] = { 6u | 1u << 8 | (uint32_t)NVME_LOG_LID_SANITIZE << 16, 0 },
 	[NV_EVENT_DISCOVERY] = { EVENT_NOTICE(0xf0u, NVME_LOG_LID_DISCOVER), NVME_CTRL_OAES_DL },
 };
 
@@ -68,8 +69,8 @@ static enum nv_event event_next(const struct nv_ctrl *c)
 {
 	enum nv_event e = 0;
 
-	while (e < NV_EVENTS &&
-	       !(c->events_due & ~c->events_masked & 1u << e && c->f.events & events[e].wanted))
+	while (e < NV_EVENTS && !(c->events_due & ~c->events_masked & 1u << e &&
+				  (!events[e].wanted || c->f.events & events[e].wanted)))
 		e++;
 	return e;
 }

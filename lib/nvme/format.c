@@ -49,7 +49,7 @@ uint8_t nv_format_progress(const struct nv_ns *ns)
 {
 	uint64_t all = VIO_LOAD(&ns->to_erase), done = VIO_LOAD(&ns->erased);
 
-	if (!VIO_LOAD(&ns->gate) || !all)
+	if (!(VIO_LOAD(&ns->gate) & NV_FORMATTING) || !all)
 		return FORMAT_FPI;
 	return (uint8_t)(FORMAT_FPI | (100 - VIO_MIN(done, all) / ((all + 99) / 100)));
 }

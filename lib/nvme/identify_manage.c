@@ -20,6 +20,7 @@ void nv_identify_manager(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
 		return;
 	id->oacs |= NVME_CTRL_OACS_FORMAT;
 	id->fna = nv_format_fna(s);
+	id->sanicap = nv_sanitize_cap(s);
 	if (!nv_manages(s))
 		return;
 	pthread_mutex_lock(&s->lock);

@@ -26,6 +26,7 @@ union log_page {
 	struct nvme_supported_log_pages pages;
 	struct nvme_fid_supported_effects_log features;
 	struct nvme_ana_log ana;
+	struct nvme_sanitize_log_page sanitize;
 	uint8_t bytes[NV_ANA_LOG(NV_MAX_NS)];
 };
 
@@ -131,13 +132,16 @@ static size_t log_effects(const struct nv_ctrl *c, union log_page *p)
 	if (c->s->manager.work)
 		p->effects.acs[nvme_admin_format_nvm] =
 			EFFECT_SUPPORTED | EFFECT_CHANGES_DATA | EFFECT_CHANGES_NAMESPACE | EFFECT_ALONE;
+	if (c->s->manager.work)
+		p->effects.acs[nvme_admin_sanitize_nvm] =
+			EFFECT_SUPPORTED | EFFECT_CHANGES_DATA | EFFECT_ALONE;
 	if (nv_manages(c->s))
 		p->effects.acs[nvme_admin_ns_mgmt] = p->effects.acs[nvme_admin_ns_attach] =
 			EFFECT_SUPPORTED | EFFECT_CHANGES_NAMESPACES;
 	return sizeof(p->effects);
 }
 
-static size_t log_pages(union log_page *p)
+static size_t log_pages(const struct nv_ctrl *c, union log_page *p)
 {
 	static const uint8_t ids[] = { NVME_LOG_LID_SUPPORTED_LOG_PAGES,
 				       NVME_LOG_LID_ERROR,
@@ -150,6 +154,8 @@ static size_t log_pages(union log_page *p)
 
 	for (unsigned i = 0; i < sizeof(ids); i++)
 		p->pages.lid_support[ids[i]] = EFFECT_SUPPORTED;
+	if (c->s->manager.work)
+		p->pages.lid_support[NVME_LOG_LID_SANITIZE] = EFFECT_SUPPORTED;
 	return sizeof(p->pages);
 }
 
@@ -176,7 +182,7 @@ static size_t log_make(struct nv_qp *qp, const struct nvme_cmd *cmd, union log_p
 		return 0; /* its only page is made in parts */
 	switch (lid) {
 	case NVME_LOG_LID_SUPPORTED_LOG_PAGES:
-		return log_pages(p);
+		return log_pages(qp->ctrl, p);
 	case NVME_LOG_LID_ERROR:
 		return log_errors(qp->ctrl, p);
 	case NVME_LOG_LID_SMART:
@@ -189,6 +195,9 @@ static size_t log_make(struct nv_qp *qp, const struct nvme_cmd *cmd, union log_p
 		return log_effects(qp->ctrl, p);
 	case NVME_LOG_LID_ANA:
 		return nv_ana_log(qp, cmd, &p->ana);
+	case NVME_LOG_LID_SANITIZE:
+		return qp->group->s->manager.work ? nv_sanitize_log(qp, &p->sanitize, cmd->cdw10 & LOG_RAE)
+						  : 0;
 	case NVME_LOG_LID_FID_SUPPORTED_EFFECTS:
 		return log_features(p);
 	default:

@@ -72,6 +72,8 @@ struct nv_ns {
 /* Why commands of a controller don't reach a namespace: bits of nv_ctrl.access, and of nv_ns.gate. */
 #define NV_DETACHED 1u
 #define NV_FORMATTING 2u
+#define NV_SANITIZING 4u
+#define NV_SANITIZE_FAILED 8u
 
 /* A port: where hosts reach the subsystem. It lasts as long as that. */
 struct nv_port {
@@ -174,7 +176,7 @@ struct nv_features {
 };
 
 /* What a host may be told of by an asynchronous event. */
-enum nv_event { NV_EVENT_NS, NV_EVENT_ANA, NV_EVENT_DISCOVERY, NV_EVENTS };
+enum nv_event { NV_EVENT_NS, NV_EVENT_ANA, NV_EVENT_DISCOVERY, NV_EVENT_SANITIZE, NV_EVENTS };
 
 struct nv_ctrl {
 	struct vio_nvme *s;
@@ -212,6 +214,15 @@ struct nv_ctrl {
 #define NV_CSTS_CFS 2u
 #define NV_CSTS_SHUT 8u
 
+/* The last sanitize operation; under the lock. */
+struct nv_sanitize {
+	uint8_t state; /* NVME_SANITIZE_SSTAT_STATUS_* */
+	uint8_t passes;
+	bool left; /* a host left the failure mode */
+	uint32_t cdw10;
+	uint64_t changes; /* commands that may change data, when it ended */
+};
+
 struct vio_nvme {
 	pthread_mutex_t lock;
 	char nqn[NVME_NQN_LENGTH];
@@ -234,6 +245,7 @@ struct vio_nvme {
 	struct vio_nvme_manager manager; /* work is NULL: there is none */
 	pthread_mutex_t keeping;	 /* held while create, destroy or save is called; before the lock */
 	unsigned nops;
+	struct nv_sanitize sanitize;
 	uint64_t allocated;	      /* bytes of namespaces made by hosts */
 	bool reserved[NV_MAX_NS + 1]; /* ids that are being made or deleted */
 };
@@ -349,7 +361,7 @@ struct nv_op {
 	void (*job)(struct nv_op *op);	 /* may block */
 	struct vio_nvme_ns_opts ns_opts; /* of a namespace to be made */
 	struct vio_nvme_kept kept;
-	uint32_t cdw10;
+	uint32_t cdw10, cdw11;
 
 	/* Under the lock. */
 	struct nv_op *next; /* of the queue pair's */
@@ -359,6 +371,8 @@ struct nv_op {
 	uint16_t status;
 	uint64_t result;
 	bool done;
+	bool opened;   /* the gates are, or are what it keeps */
+	uint8_t keeps; /* of the gates */
 	unsigned nns;
 	struct nv_ns *ns[]; /* references */
 };
@@ -368,6 +382,7 @@ void nv_op_drop(struct nv_op *op);				  /* it was not begun; NULL is fine */
 void nv_op_add(struct nv_op *op, struct nv_ns *ns, uint8_t gate); /* takes the reference */
 uint16_t nv_op_go(struct nv_op *op);				  /* NV_LATER */
 void nv_op_run(struct nv_op *op);				  /* to the embedder; without the lock */
+void nv_op_open(struct nv_op *op);				  /* before nv_op_done; under the lock */
 void nv_op_done(struct nv_op *op, uint16_t status, uint64_t result);
 void nv_ops_tell(struct nv_qp *qp);  /* answers those that are done; takes the lock, as the next */
 void nv_ops_drain(struct nv_qp *qp); /* none is waited for any more */
@@ -383,6 +398,7 @@ uint8_t nv_format_progress(const struct nv_ns *ns); /* Identify's FPI */
 
 /* erase.c: in a job, while the namespace has no lane. -errno */
 int nv_erase_zeroes(struct nv_ns *ns, bool verify);
+int nv_erase_pattern(struct nv_ns *ns, uint32_t pattern); /* written, whatever the store could do instead */
 
 /* identify_manage.c */
 void nv_identify_manager(const struct nv_ctrl *c, struct nvme_id_ctrl *id);
@@ -391,6 +407,13 @@ uint16_t nv_identify_common(const struct vio_nvme *s, struct nvme_id_ns *id);
 uint16_t nv_identify_list(const struct nv_qp *qp, const struct nvme_req *r, bool all);
 uint16_t nv_identify_controllers(const struct nv_qp *qp, const struct nvme_req *r, bool of_ns);
 uint16_t nv_identify_granularity(const struct vio_nvme *s, const struct nvme_req *r);
+
+/* sanitize.c */
+uint16_t nv_sanitize(struct nv_qp *qp, struct nvme_req *r);
+uint16_t
+nv_sanitize_refuses(struct vio_nvme *s); /* commands that change namespaces; takes the lock, as the next */
+uint32_t nv_sanitize_cap(struct vio_nvme *s);
+size_t nv_sanitize_log(struct nv_qp *qp, struct nvme_sanitize_log_page *l, bool retain);
 
 /* manage.c */
 bool nv_manages(const struct vio_nvme *s); /* hosts may make namespaces */

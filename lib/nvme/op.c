@@ -76,14 +76,16 @@ uint16_t nv_op_go(struct nv_op *op)
 	return NV_LATER;
 }
 
-/* Under the lock. */
-static void op_open(struct nv_op *op)
+void nv_op_open(struct nv_op *op)
 {
+	if (op->opened)
+		return;
+	op->opened = true;
 	for (unsigned i = 0; i < op->nns; i++) {
 		struct nv_ns *ns = op->ns[i];
 
 		ns->op = NULL;
-		VIO_STORE(&ns->gate, 0);
+		VIO_STORE(&ns->gate, op->keeps);
 		if (op->s->ns[ns->nsid] == ns)
 			nv_attach_ns(op->s, ns);
 	}
@@ -110,7 +112,7 @@ void nv_op_done(struct nv_op *op, uint16_t status, uint64_t result)
 	bool told;
 
 	pthread_mutex_lock(&s->lock);
-	op_open(op);
+	nv_op_open(op);
 	pthread_mutex_unlock(&s->lock);
 	for (unsigned i = 0; i < op->nns; i++)
 		nv_ns_put(op->ns[i]); /* of one that was taken away meanwhile this may be the last */
