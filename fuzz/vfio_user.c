@@ -15,6 +15,7 @@
 
 #include "transport/vfio_user.h"
 
+#include "mem/log.h"
 #include "pci_stub.h"
 
 #include <sys/eventfd.h>
@@ -57,9 +58,14 @@ static void fuzz_write(struct vio_pci *f, unsigned bar, uint64_t at, unsigned le
 	struct vio_mem_region r;
 
 	stub_write(f, bar, at, len, value);
-	check(z.stub.running);
-	for (unsigned i = 0; !vio_mem_get(z.stub.mem, i, &r); i++)
+	check(z.stub.running || z.t->state != VFIO_DEVICE_STATE_RUNNING);
+	if (!z.stub.running)
+		return;
+	for (unsigned i = 0; !vio_mem_get(z.stub.mem, i, &r); i++) {
 		((uint8_t *)r.ptr)[r.size - 1] ^= *(uint8_t *)r.ptr;
+		if (f->log)
+			vio__log_mark(f->log, (uint8_t *)r.ptr + r.size - 1, 1);
+	}
 	pci_interrupt(f, z.p, (unsigned)(value % STUB_VECTORS));
 }
 

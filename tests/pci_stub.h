@@ -4,6 +4,7 @@
 #define TESTS_PCI_STUB_H
 
 #include "pci/pci.h"
+#include "pci/state.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -97,6 +98,27 @@ static inline void stub_reset(struct vio_pci *f)
 	s->resets++;
 }
 
+static inline void stub_save(struct vio_pci *f, struct pci_out *o)
+{
+	struct pci_stub *s = VIO_CONTAINER(f, struct pci_stub, pci);
+
+	if (s->running)
+		abort();
+	pci_put_bytes(o, s->bar, sizeof(s->bar));
+}
+
+static inline int stub_load(struct vio_pci *f, struct pci_in *in)
+{
+	struct pci_stub *s = VIO_CONTAINER(f, struct pci_stub, pci);
+
+	if (s->running)
+		abort();
+	if (in->left != sizeof(s->bar))
+		return vio__fail(EINVAL, "%zu bytes for the stub", in->left);
+	pci_take_bytes(in, s->bar, sizeof(s->bar));
+	return 0;
+}
+
 static inline void stub_new(struct pci_stub *s)
 {
 	static const struct pci_ops ops = {
@@ -105,6 +127,8 @@ static inline void stub_new(struct pci_stub *s)
 		.quiesce = stub_quiesce,
 		.resume = stub_resume,
 		.reset = stub_reset,
+		.save = stub_save,
+		.load = stub_load,
 	};
 	static const struct pci_ids ids = { .vendor = 0x1234, .device = 0x5678, .class_code = 0xff0000 };
 	struct vio_pci *f = &s->pci;

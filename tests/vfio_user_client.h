@@ -286,4 +286,113 @@ static inline int client_irqs(struct client *c, uint32_t index, uint32_t start, 
 
 #define CLIENT_EVENTFDS (VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER)
 
+/* A device feature, with data that comes and, if answer is not NULL, the data that goes back. */
+static inline int client_feature(struct client *c, uint32_t flags, const void *data, uint32_t size,
+				 struct vfu_msg *answer)
+{
+	struct vfu_feature f = { 0x40000, flags };
+	uint8_t m[1024];
+
+	memcpy(m, &f, sizeof(f));
+	memcpy(m + sizeof(f), data, size);
+	return client_ask(c, VFU_DEVICE_FEATURE, m, (uint32_t)sizeof(f) + size, NULL, 0, answer);
+}
+
+static inline int client_set_state(struct client *c, uint32_t state)
+{
+	const struct vfu_mig_state s = { state, UINT32_MAX };
+
+	return client_feature(c, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, &s,
+			      sizeof(s), NULL);
+}
+
+static inline uint32_t client_state(struct client *c)
+{
+	struct vfu_mig_state s;
+	struct vfu_msg m;
+
+	assert_int_equal(
+		client_feature(c, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, "", 0, &m),
+		0);
+	assert_int_equal(m.p.feature.argsz, sizeof(m.p.feature) + sizeof(s));
+	memcpy(&s, m.p.feature.data, sizeof(s));
+	return s.state;
+}
+
+/* The next n bytes of the state at most: how many there were, or an error. */
+static inline int client_take(struct client *c, uint8_t *to, uint32_t n)
+{
+	struct vfu_mig_data d = { (uint32_t)sizeof(d) + n, n };
+	struct vfu_msg m;
+	int err = client_ask(c, VFU_MIG_DATA_READ, &d, sizeof(d), NULL, 0, &m);
+
+	if (err)
+		return err;
+	assert_true(m.p.mig.size <= n);
+	assert_int_equal(m.h.size, sizeof(m.h) + sizeof(d) + m.p.mig.size);
+	memcpy(to, m.p.mig.data, m.p.mig.size);
+	return (int)m.p.mig.size;
+}
+
+static inline int client_give(struct client *c, const uint8_t *from, uint32_t n)
+{
+	struct vfu_mig_data d = { sizeof(d), n };
+	uint8_t m[sizeof(d) + VFU_MAX_DATA];
+
+	memcpy(m, &d, sizeof(d));
+	memcpy(m + sizeof(d), from, n);
+	return client_ask(c, VFU_MIG_DATA_WRITE, m, (uint32_t)sizeof(d) + n, NULL, 0, NULL);
+}
+
+/* Stops the function and reads all of its state. */
+static inline size_t client_save(struct client *c, uint8_t *to, size_t room)
+{
+	size_t have = 0;
+	int n;
+
+	assert_int_equal(client_set_state(c, VFIO_DEVICE_STATE_STOP_COPY), 0);
+	do {
+		assert_true(have + 1000 <= room);
+		n = client_take(c, to + have, 1000);
+		assert_true(n >= 0);
+		have += (size_t)n;
+	} while (n == 1000);
+	return have;
+}
+
+/* Puts a state into a function, in pieces of another size, and lets it run. */
+static inline int client_load(struct client *c, const uint8_t *from, size_t n)
+{
+	int err = client_set_state(c, VFIO_DEVICE_STATE_RESUMING);
+
+	for (size_t at = 0; !err && at < n; at += 777)
+		err = client_give(c, from + at, (uint32_t)VIO_MIN(777u, n - at));
+	err = err ? err : client_set_state(c, VFIO_DEVICE_STATE_STOP);
+	return err ? err : client_set_state(c, VFIO_DEVICE_STATE_RUNNING);
+}
+
+/* Which pages of guest..guest+len were written since the last time; a bit each, in whole words. */
+static inline int client_written(struct client *c, uint64_t guest, uint64_t len, uint64_t page, uint8_t *bits)
+{
+	const struct vfu_log_report r = { guest, len, page };
+	struct vfu_msg m;
+	int err = client_feature(c, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, &r,
+				 sizeof(r), &m);
+
+	if (err)
+		return err;
+	memcpy(bits, m.p.feature.data + sizeof(r), (len / page + 63) / 64 * 8);
+	return 0;
+}
+
+static inline int client_watch(struct client *c, bool on)
+{
+	const struct vfu_log_start s = { .page_size = 4096 };
+
+	return client_feature(c,
+			      VFIO_DEVICE_FEATURE_SET | (on ? VFIO_DEVICE_FEATURE_DMA_LOGGING_START
+							    : VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP),
+			      &s, on ? sizeof(s) : 0, NULL);
+}
+
 #endif

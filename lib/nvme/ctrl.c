@@ -57,6 +57,16 @@ struct nv_ctrl *nv_ctrl_new(struct vio_nvme *s)
 	return c;
 }
 
+bool nv_ctrl_rename(struct nv_ctrl *c, uint16_t id)
+{
+	if (id == c->cntlid)
+		return true;
+	if (!id || id > NV_CNTLIDS || ctrl_id_taken(c->s, id))
+		return false;
+	c->cntlid = id;
+	return true;
+}
+
 void nv_ctrl_join(struct nv_qp *qp, struct nv_ctrl *c, uint16_t qid)
 {
 	qp->ctrl = c;

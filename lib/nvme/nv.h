@@ -430,6 +430,7 @@ void nv_ctrl_free(struct nv_ctrl *c);				      /* under the lock */
 void nv_ctrl_leave(struct nv_qp *qp);	 /* under the lock; frees the last one's controller */
 void nv_ctrl_end(struct nv_ctrl *c);	 /* kills its queue pairs; under the lock */
 void nv_ctrl_end_io(struct nv_ctrl *c);	 /* all but the admin queue's */
+bool nv_ctrl_rename(struct nv_ctrl *c, uint16_t id); /* under the lock; false: another has it */
 void nv_ctrl_reset(struct nv_ctrl *c);	 /* features are the defaults again */
 void nv_ctrl_alive(struct nv_qp *admin); /* starts its time anew */
 void nv_ctrl_error(struct nv_qp *qp, const struct nvme_req *r);

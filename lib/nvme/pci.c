@@ -50,6 +50,7 @@ static void npci_reset(struct vio_pci *f)
 {
 	struct nvme_pci *p = npci_of(f);
 
+	npci_image_drop(p);
 	p->aqa = 0;
 	p->asq = p->acq = 0;
 	p->ctrl->cc = 0;
@@ -63,6 +64,8 @@ static const struct pci_ops npci_ops = {
 	.quiesce = npci_quiesce,
 	.resume = npci_resume,
 	.reset = npci_reset,
+	.save = npci_save,
+	.load = npci_load,
 };
 
 /* The doorbells' page lies in a file, so that a client can map it. */
@@ -168,6 +171,7 @@ static int npci_controller(struct nvme_pci *p, const char *host)
 
 static void npci_dispose(struct nvme_pci *p)
 {
+	npci_image_drop(p);
 	if (p->ctrl) {
 		pthread_mutex_lock(&p->s->lock);
 		nv_ctrl_free(p->ctrl);

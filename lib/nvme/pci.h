@@ -2,7 +2,8 @@
 /*
  * The controller as a PCI function, from within. pci.c is its life and what its transport
  * calls, pci_regs.c its registers, pci_admin.c the admin commands that only PCI has,
- * pci_worker.c a poller's share of the queues, pci_queue.c what is done to a queue there.
+ * pci_worker.c a poller's share of the queues, pci_queue.c what is done to a queue there, pci_image.c
+ * and pci_move.c how it goes to another process.
  *
  * The control thread is that of the registers and of the admin queue, workers[0]'s. Queues are
  * known to it by their ids, and belong to their worker from the message that adds them until
@@ -13,6 +14,7 @@
 
 #include "nvme/nv.h"
 #include "pci/pci.h"
+#include "nvme/pci_image.h"
 #include "queue/nvme_ring.h"
 
 #include <virtio-offload/nvme_pci.h>
@@ -82,7 +84,7 @@ struct npci_worker {
 	bool pausing, quiet; /* asked to pause; said that it does */
 	bool dropping;	     /* asked to end all queues */
 	bool stopping, ended;
-	struct npci_call pause, resume, drop, stop, buffers;
+	struct npci_call pause, resume, drop, stop, buffers, restore;
 	struct vio_msg start, kick;
 	uint32_t kicked; /* atomic: kick is on its way */
 };
@@ -111,6 +113,9 @@ struct nvme_pci {
 	unsigned nbuffers;	  /* ... in so many workers */
 	uint64_t shadow_at, event_at;
 
+	struct npci_image *image; /* what it shall be once it runs, or NULL */
+	unsigned restoring;	  /* workers that still take it from there */
+
 	bool stopping;
 	unsigned running; /* workers that have not ended */
 	void (*stopped)(void *ctx);
@@ -132,6 +137,12 @@ VIO_INLINE uint32_t *npci_cq_bell(struct nvme_pci *p, uint16_t qid)
 	return &p->bells[2 * qid + 1];
 }
 
+/* The admin queue is the control thread's, the others go round. */
+VIO_INLINE struct npci_worker *npci_worker_of(struct nvme_pci *p, uint16_t qid)
+{
+	return &p->workers[qid ? p->first_io + (qid - 1u) % (p->nworkers - p->first_io) : 0];
+}
+
 /* pci_regs.c: on the control thread, as all that does not say otherwise. */
 uint64_t npci_read(struct vio_pci *f, unsigned bar, uint64_t at, unsigned len);
 void npci_write(struct vio_pci *f, unsigned bar, uint64_t at, unsigned len, uint64_t value);
@@ -151,9 +162,19 @@ void npci_cq_added(struct npci_cq *q);
 void npci_cq_removed(struct npci_cq *q);
 void npci_buffers_set(struct nvme_pci *p);
 
+/* pci_move.c */
+void npci_save(struct vio_pci *f, struct pci_out *o);
+int npci_load(struct vio_pci *f, struct pci_in *in);
+void npci_image_drop(struct nvme_pci *p);      /* it has been reset meanwhile */
+void npci_restore(struct nvme_pci *p);	       /* it runs, and is off */
+void npci_restore_part(struct npci_worker *w); /* on the worker's thread */
+void npci_restored(struct nvme_pci *p);
+
 /* pci_queue.c: on the worker's thread. */
 int npci_cq_open(struct npci_cq *q);
 int npci_sq_open(struct npci_sq *q);
+int npci_cq_restore(struct npci_cq *q, const struct npci_image_cq *at);
+int npci_sq_restore(struct npci_sq *q, const struct npci_image_sq *at);
 void npci_cq_close(struct npci_cq *q);
 void npci_sq_stop(struct npci_sq *q); /* it is closed once all has come back */
 void npci_sq_close(struct npci_sq *q);

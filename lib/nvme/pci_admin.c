@@ -43,7 +43,7 @@ static uint16_t create_cq(struct nvme_pci *p, struct nvme_req *r)
 	q = calloc(1, sizeof(*q));
 	if (!q)
 		return NVME_STATUS(NVME_SC_INTERNAL);
-	q->w = &p->workers[p->first_io + (qid - 1u) % (p->nworkers - p->first_io)];
+	q->w = npci_worker_of(p, qid);
 	q->base = r->cmd.prp1;
 	q->size = admin_size(r);
 	q->qid = qid;

@@ -2,6 +2,16 @@
 /* What is done to a queue on its worker's thread. */
 #include "nvme/pci.h"
 
+/* A word of the host's pages. */
+static void queue_tell(struct npci_worker *w, uint32_t *at, uint32_t v)
+{
+	struct mem_log *log = w->p->pci.log;
+
+	VIO_STORE(at, v);
+	if (VIO_UNLIKELY(log != NULL))
+		vio__log_mark(log, at, sizeof(*at));
+}
+
 static void queue_notify(struct nvme_cq *cq)
 {
 	struct npci_cq *q = cq->owner;
@@ -35,37 +45,63 @@ static const uint32_t *queue_cq_bells(struct npci_cq *q)
 }
 
 /* The words of a new queue: what an earlier one has left there is not its own. */
-static void queue_clear(uint32_t *bell, uint32_t *shadow, uint32_t *event)
+static void queue_clear(struct npci_worker *w, uint32_t *bell, uint32_t *shadow, uint32_t *event)
 {
 	VIO_STORE(bell, 0);
 	if (!shadow)
 		return;
-	VIO_STORE(shadow, 0);
-	VIO_STORE(event, 0);
+	queue_tell(w, shadow, 0);
+	queue_tell(w, event, 0);
+}
+
+static int queue_make_cq(struct npci_cq *q)
+{
+	const struct nvme_cq_opts o = { .mem = q->w->p->mem,
+					.base = q->base,
+					.size = q->size,
+					.vector = q->vector,
+					.doorbell = npci_cq_bell(q->w->p, q->qid),
+					.notify = queue_notify,
+					.owner = q };
+
+	return nvme_cq_init(&q->cq, &o);
+}
+
+static void queue_add_cq(struct npci_cq *q)
+{
+	q->cq.log = q->w->p->pci.log;
+	q->cq.doorbell = queue_cq_bells(q);
+	q->next = q->w->cqs;
+	q->w->cqs = q;
 }
 
 int npci_cq_open(struct npci_cq *q)
 {
 	struct npci_worker *w = q->w;
 	uint32_t *bell = npci_cq_bell(w->p, q->qid);
-	const struct nvme_cq_opts o = { .mem = w->p->mem,
-					.base = q->base,
-					.size = q->size,
-					.vector = q->vector,
-					.doorbell = bell,
-					.notify = queue_notify,
-					.owner = q };
-	int rc = nvme_cq_init(&q->cq, &o);
+	int rc = queue_make_cq(q);
 
 	if (rc)
 		return rc;
 	if (queue_shadowed(w, q->qid))
-		queue_clear(bell, &w->shadow[2 * q->qid + 1], &w->event[2 * q->qid + 1]);
+		queue_clear(w, bell, &w->shadow[2 * q->qid + 1], &w->event[2 * q->qid + 1]);
 	else
-		queue_clear(bell, NULL, NULL);
-	q->cq.doorbell = queue_cq_bells(q);
-	q->next = w->cqs;
-	w->cqs = q;
+		queue_clear(w, bell, NULL, NULL);
+	queue_add_cq(q);
+	return 0;
+}
+
+/* Its host may not have had the last interrupt yet. */
+int npci_cq_restore(struct npci_cq *q, const struct npci_image_cq *at)
+{
+	int rc = queue_make_cq(q);
+
+	if (rc)
+		return rc;
+	nvme_cq_restore(&q->cq, at->tail, at->phase);
+	q->cq.broken = at->broken;
+	queue_add_cq(q);
+	queue_notify(&q->cq);
 	return 0;
 }
 
@@ -96,7 +132,7 @@ static void queue_join(struct npci_sq *q)
 	pthread_mutex_unlock(&c->s->lock);
 }
 
-int npci_sq_open(struct npci_sq *q)
+static int queue_make_sq(struct npci_sq *q)
 {
 	struct npci_worker *w = q->w;
 	const struct nvme_sq_opts o = { .mem = w->p->mem,
@@ -108,18 +144,44 @@ int npci_sq_open(struct npci_sq *q)
 					.doorbell = npci_sq_bell(w->p, q->qid),
 					.cq = &q->cq->cq,
 					.ended = queue_ended };
-	int rc = nvme_sq_init(&q->sq, &o);
+
+	return nvme_sq_init(&q->sq, &o);
+}
+
+static void queue_add_sq(struct npci_sq *q)
+{
+	q->sq.log = q->w->p->pci.log;
+	queue_sq_bells(q);
+	queue_join(q);
+	q->next = q->w->sqs;
+	q->w->sqs = q;
+}
+
+int npci_sq_open(struct npci_sq *q)
+{
+	struct npci_worker *w = q->w;
+	uint32_t *bell = npci_sq_bell(w->p, q->qid);
+	int rc = queue_make_sq(q);
 
 	if (rc)
 		return rc;
 	if (queue_shadowed(w, q->qid))
-		queue_clear(npci_sq_bell(w->p, q->qid), &w->shadow[2 * q->qid], &w->event[2 * q->qid]);
+		queue_clear(w, bell, &w->shadow[2 * q->qid], &w->event[2 * q->qid]);
 	else
-		queue_clear(npci_sq_bell(w->p, q->qid), NULL, NULL);
-	queue_sq_bells(q);
-	queue_join(q);
-	q->next = w->sqs;
-	w->sqs = q;
+		queue_clear(w, bell, NULL, NULL);
+	queue_add_sq(q);
+	return 0;
+}
+
+int npci_sq_restore(struct npci_sq *q, const struct npci_image_sq *at)
+{
+	int rc = queue_make_sq(q);
+
+	if (rc)
+		return rc;
+	q->sq.head = at->head;
+	q->sq.broken = q->said = at->broken;
+	queue_add_sq(q);
 	return 0;
 }
 
@@ -165,11 +227,13 @@ bool npci_worker_map(struct npci_worker *w)
 
 void npci_cq_resume(struct npci_cq *q)
 {
+	q->cq.log = q->w->p->pci.log;
 	nvme_cq_remap(&q->cq, q->w->p->mem, q->base, queue_cq_bells(q));
 }
 
 void npci_sq_resume(struct npci_sq *q)
 {
+	q->sq.log = q->w->p->pci.log;
 	queue_sq_bells(q);
 	q->away = nvme_sq_remap(&q->sq, q->w->p->mem, q->base) < 0;
 }
@@ -181,8 +245,8 @@ void npci_sq_shadow(struct npci_sq *q)
 	if (!queue_shadowed(q->w, q->qid))
 		return;
 	queue_sq_bells(q);
-	VIO_STORE(&q->w->shadow[2 * q->qid], now);
-	VIO_STORE(q->sq.event, now);
+	queue_tell(q->w, &q->w->shadow[2 * q->qid], now);
+	queue_tell(q->w, q->sq.event, now);
 }
 
 void npci_cq_shadow(struct npci_cq *q)
@@ -192,5 +256,5 @@ void npci_cq_shadow(struct npci_cq *q)
 	if (!queue_shadowed(q->w, q->qid))
 		return;
 	q->cq.doorbell = queue_cq_bells(q);
-	VIO_STORE(&q->w->shadow[2 * q->qid + 1], now);
+	queue_tell(q->w, &q->w->shadow[2 * q->qid + 1], now);
 }

@@ -140,7 +140,9 @@ void npci_settle(struct nvme_pci *p)
 
 	if (p->dropping)
 		return;
-	if (p->up && !enabled)
+	if (p->image && !p->up && p->runs && !p->restoring)
+		npci_restore(p);
+	else if (p->up && !enabled)
 		regs_drop(p);
 	else if (!p->up && !enabled)
 		csts_change(p, NV_CSTS_RDY | NV_CSTS_CFS, 0);
@@ -182,6 +184,8 @@ void npci_dropped(struct nvme_pci *p)
 
 static void regs_cc(struct nvme_pci *p, uint32_t cc)
 {
+	if (!(cc & NV_CC_EN))
+		npci_image_drop(p);
 	p->ctrl->cc = cc;
 	csts_change(p, CSTS_SHST, CC_SHN(cc) ? NV_CSTS_SHUT : 0);
 	npci_settle(p);
@@ -217,12 +221,14 @@ static void regs_ring(struct nvme_pci *p, uint64_t at, uint32_t v)
 	uint64_t word = (at - NPCI_BELLS) / 4, qid = word / 2;
 	struct npci_worker *w = NULL;
 
+	if (qid <= p->queues && p->image && !p->restoring)
+		VIO_STORE(&p->bells[word], v); /* its queue is yet to come */
 	if (qid > p->queues || !p->up || p->dropping)
 		return;
 	if (word % 2)
-		w = p->cq[qid] && p->cq[qid]->ready ? p->cq[qid]->w : NULL;
+		w = p->cq[qid] && (p->cq[qid]->ready || p->restoring) ? p->cq[qid]->w : NULL;
 	else
-		w = p->sq[qid] && p->sq[qid]->ready ? p->sq[qid]->w : NULL;
+		w = p->sq[qid] && (p->sq[qid]->ready || p->restoring) ? p->sq[qid]->w : NULL;
 	if (!w)
 		return;
 	VIO_STORE_RELEASE(&p->bells[word], v);

@@ -68,6 +68,8 @@ static void worker_pause(struct npci_worker *w)
 		nvme_cq_flush(&q->cq);
 		nvme_cq_hold(&q->cq);
 	}
+	for (struct npci_sq *q = w->sqs; q; q = q->next)
+		q->sq.log = NULL;
 	w->quiet = true;
 	worker_answer(w, &w->pause);
 }
@@ -128,6 +130,8 @@ static bool worker_full(struct npci_cq *q)
 		return false;
 	if (q->cq.event) {
 		VIO_STORE(q->cq.event, q->cq.head);
+		if (VIO_UNLIKELY(q->cq.log != NULL))
+			vio__log_mark(q->cq.log, q->cq.event, sizeof(*q->cq.event));
 		vio__full_barrier();
 	}
 	return VIO_LOAD(q->cq.doorbell) != q->cq.head;
@@ -251,6 +255,20 @@ static void buffers_up(struct vio_msg *m)
 	npci_buffers_set(VIO_CONTAINER(m, struct npci_worker, buffers.up)->p);
 }
 
+static void restore_down(struct vio_msg *m)
+{
+	struct npci_worker *w = VIO_CONTAINER(m, struct npci_worker, restore.down);
+
+	npci_restore_part(w);
+	vio_task_wake(w->poller, &w->task);
+	worker_answer(w, &w->restore);
+}
+
+static void restore_up(struct vio_msg *m)
+{
+	npci_restored(VIO_CONTAINER(m, struct npci_worker, restore.up)->p);
+}
+
 void npci_worker_call(struct npci_worker *w, struct npci_call *c)
 {
 	vio_poller_post(w->poller, &c->down);
@@ -334,6 +352,7 @@ static void worker_calls(struct npci_worker *w)
 	w->resume.down.fn = resume_down;
 	w->drop = (struct npci_call){ { .fn = drop_down }, { .fn = drop_up } };
 	w->stop = (struct npci_call){ { .fn = stop_down }, { .fn = stop_up } };
+	w->restore = (struct npci_call){ { .fn = restore_down }, { .fn = restore_up } };
 	w->buffers = (struct npci_call){ { .fn = buffers_down }, { .fn = buffers_up } };
 }
 

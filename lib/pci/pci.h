@@ -19,10 +19,14 @@
 #define PCI_BARS 6u
 #define PCI_MAX_VECTORS 2048u
 
+struct mem_log;
+struct pci_in;
+struct pci_out;
 struct vio_pci;
 
 struct pci_ops {
-	/* A BAR is read or written: len is 1, 2, 4 or 8, `at` a multiple of it and within the BAR. */
+	/* A BAR is read or written, quiet or not: len is 1, 2, 4 or 8, `at` a multiple of it and within the
+	 * BAR. */
 	uint64_t (*read)(struct vio_pci *f, unsigned bar, uint64_t at, unsigned len);
 	void (*write)(struct vio_pci *f, unsigned bar, uint64_t at, unsigned len, uint64_t value);
 	/*
@@ -34,6 +38,12 @@ struct pci_ops {
 	void (*resume)(struct vio_pci *f, struct vio_mem *mem);
 	/* While it is quiet: as after power-on. Config space has been seen to. */
 	void (*reset)(struct vio_pci *f);
+	/*
+	 * While it is quiet: its own state is put (pci/state.h); or taken, all or nothing, -EINVAL, after a
+	 * reset. save NULL: the function can't move.
+	 */
+	void (*save)(struct vio_pci *f, struct pci_out *o);
+	int (*load)(struct vio_pci *f, struct pci_in *in);
 };
 
 struct pci_bar {
@@ -61,11 +71,12 @@ struct vio_pci {
 	struct pci_config config;
 	struct pci_bar bar[PCI_BARS];
 	unsigned vectors;
-	unsigned msix_bar;	   /* the BAR with nothing but the MSI-X table and the pending bits */
-	uint8_t *msix;		   /* the table's content */
-	int *irq;		   /* an eventfd for each vector, or -1; changes only while it is quiet */
-	uint8_t *pending;	   /* for each vector: it was due while it had no eventfd; atomic */
-	bool served;		   /* by a transport, one at a time */
+	unsigned msix_bar;   /* the BAR with nothing but the MSI-X table and the pending bits */
+	uint8_t *msix;	     /* the table's content */
+	int *irq;	     /* an eventfd for each vector, or -1; changes only while it is quiet */
+	uint8_t *pending;    /* for each vector: it was due while it had no eventfd; atomic */
+	struct mem_log *log; /* what it writes is marked there; or NULL. Changes only while it is quiet */
+	bool served;	     /* by a transport, one at a time */
 	struct vio_poller *poller; /* where ops are called */
 	void (*quiet)(struct vio_pci *f);
 	void *transport;

@@ -60,6 +60,8 @@ VIO_INLINE void cq_post(struct nvme_cq *cq, const struct nvme_req *r)
 	memcpy(half, &e, sizeof(half));
 	VIO_STORE(&entry[0], half[0]);
 	VIO_STORE_RELEASE(&entry[1], half[1]); /* with the phase */
+	if (VIO_UNLIKELY(cq->log != NULL))
+		vio__log_mark(cq->log, entry, sizeof(e));
 	cq->tail = cq_next(cq, cq->tail);
 	cq->phase ^= !cq->tail;
 	cq->unsaid++;
@@ -117,10 +119,18 @@ void nvme_cq_flush(struct nvme_cq *cq)
 	cq->notify(cq);
 }
 
+void nvme_cq_restore(struct nvme_cq *cq, uint32_t tail, uint16_t phase)
+{
+	cq->tail = tail;
+	cq->head = cq_next(cq, tail); /* it seems full: the doorbell is read before anything is posted */
+	cq->phase = phase;
+}
+
 void nvme_cq_hold(struct nvme_cq *cq)
 {
 	cq->held = cq->head = cq_next(cq, cq->tail);
 	cq->doorbell = &cq->held;
+	cq->log = NULL;
 }
 
 int nvme_cq_remap(struct nvme_cq *cq, const struct vio_mem *mem, uint64_t base, const uint32_t *doorbell)

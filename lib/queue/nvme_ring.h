@@ -16,7 +16,7 @@
 #define VIO_QUEUE_NVME_RING_H
 
 #include "base/barrier.h"
-#include "mem/mem.h"
+#include "mem/log.h"
 #include "queue/nvme_queue.h"
 
 #define NRING_PAGE 4096u
@@ -79,6 +79,7 @@ struct nvme_cq {
 	unsigned unsaid;	  /* posted since the last flush */
 	unsigned sqs;		  /* that answer here */
 	bool broken;		  /* its doorbell said what can't be */
+	struct mem_log *log;	  /* what is written in the host's memory; or NULL */
 	uint32_t held;		  /* stands for the doorbell while nothing is posted */
 	void (*notify)(struct nvme_cq *cq);
 	void *owner;
@@ -102,6 +103,7 @@ struct nvme_sq {
 	uint32_t *event;	  /* the tail from which on it rings; NULL: it always does */
 	struct nvme_cq *cq;
 	struct vio_mem *mem; /* a reference */
+	struct mem_log *log; /* or NULL */
 	struct mem_range range;
 	unsigned nslots, nfree;
 	struct nring_slot *slots;
@@ -144,6 +146,11 @@ int nvme_sq_take(struct nvme_sq *sq, struct nvme_req **r, unsigned n);
 void nvme_sq_stop(struct nvme_sq *sq);
 /* After the regions have changed; nothing is under way. Returns -EFAULT if the ring is no longer there. */
 int nvme_sq_remap(struct nvme_sq *sq, struct vio_mem *mem, uint64_t base);
+/*
+ * A queue that was elsewhere, before anything is taken: one of its commands, with its id alone, that was
+ * taken there and has no answer yet. NULL: there is no such id, or no room.
+ */
+struct nvme_req *nvme_sq_restore(struct nvme_sq *sq, uint16_t cid);
 /* As vio_queue_kicks: on, the host rings for the next command; true: there already is one. */
 bool nvme_sq_kicks(struct nvme_sq *sq, bool on);
 
@@ -151,6 +158,8 @@ bool nvme_sq_kicks(struct nvme_sq *sq, bool on);
 void vio__nvme_cq_give(struct nvme_queue *q, struct nvme_req *r);
 /* Posts what waited for room, then notifies if anything was posted since the last time. */
 void nvme_cq_flush(struct nvme_cq *cq);
+/* The same, from where another has left it. */
+void nvme_cq_restore(struct nvme_cq *cq, uint32_t tail, uint16_t phase);
 /* Posts nothing any more: answers wait as if there were no room, until the next remap. */
 void nvme_cq_hold(struct nvme_cq *cq);
 /* After hold, with the regions as they are now. -EFAULT: the ring is not there; it stays held, its ring NULL.

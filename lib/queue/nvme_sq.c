@@ -138,6 +138,24 @@ int nvme_sq_take(struct nvme_sq *sq, struct nvme_req **r, unsigned n)
 	return i || !sq->broken ? (int)i : -EBADMSG;
 }
 
+struct nvme_req *nvme_sq_restore(struct nvme_sq *sq, uint16_t cid)
+{
+	struct nvme_req *r;
+
+	if (!sq->nfree || !sq_mark(sq, cid))
+		return NULL;
+	r = &sq->free[--sq->nfree]->r;
+	r->cmd = (struct nvme_cmd){ .cid = cid };
+	r->buf = NULL;
+	r->niov = 0;
+	r->len = 0;
+	r->dir = NVME_DIR_NONE;
+	r->step = 0;
+	r->status = 0;
+	r->result = 0;
+	return r;
+}
+
 static uint16_t sq_map(struct nvme_sq *sq, struct nvme_req *r, uint32_t len)
 {
 	struct nvme_map m = nvme_map(r->iov, sq->mem, sq->range);
@@ -195,10 +213,21 @@ static uint16_t sq_data(struct nvme_queue *q, struct nvme_req *r, uint32_t len, 
 	return 0;
 }
 
+/* Whatever became of the command, some of it may have come. */
+static void sq_log(struct mem_log *log, const struct nvme_req *r)
+{
+	for (unsigned i = 0; r->dir & NVME_DIR_OUT && i < r->niov; i++)
+		vio__log_mark(log, r->iov[i].iov_base, r->iov[i].iov_len);
+}
+
 static void sq_give(struct nvme_queue *q, struct nvme_req *r)
 {
+	struct nvme_sq *sq = nvme_sq_of(q);
+
+	if (VIO_UNLIKELY(sq->log != NULL))
+		sq_log(sq->log, r);
 	if (VIO_UNLIKELY(r->buf != NULL)) {
-		if (r->dir & NVME_DIR_OUT && !r->status && !nvme_sq_of(q)->stopped)
+		if (r->dir & NVME_DIR_OUT && !r->status && !sq->stopped)
 			sq_copy(r, true);
 		npool_put(q->pool, r->buf);
 		r->buf = NULL;
@@ -229,6 +258,8 @@ bool nvme_sq_kicks(struct nvme_sq *sq, bool on)
 	if (!sq->event || !on) /* no event is set: the one behind stays where the host has long passed it */
 		return on && sq->head != VIO_LOAD_ACQUIRE(sq->doorbell);
 	VIO_STORE(sq->event, sq->head);
+	if (VIO_UNLIKELY(sq->log != NULL))
+		vio__log_mark(sq->log, sq->event, sizeof(*sq->event));
 	vio__full_barrier(); /* our wish first, then the host's tail: it does the reverse */
 	return sq->head != VIO_LOAD_ACQUIRE(sq->doorbell);
 }

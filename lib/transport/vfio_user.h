@@ -11,6 +11,7 @@
 #include <virtio-offload/vfio_user.h>
 
 #include "pci/pci.h"
+#include "pci/state.h"
 #include "transport/door.h"
 #include "wire/vfio_user.h"
 
@@ -60,6 +61,11 @@ struct vio_vfio_user {
 	unsigned nmaps;
 	struct vio_mem *mem; /* never NULL with a client */
 
+	/* The move to another server (vfio_user_move.c). */
+	enum vfio_device_mig_state state;
+	struct pci_out moved; /* the function's state, on its way out or in */
+	size_t moved_at;      /* what of it was read */
+
 	struct vfu_box
 		box; /* the message being dealt with, and then its reply; the last, as it has no fixed size */
 };
@@ -74,6 +80,7 @@ struct vfs_row {
 };
 
 /* vfio_user_msg.c: the row for m; NULL and t->err set if m is not acceptable. */
+bool vfs_msg_fences(const struct vfs_row *row, const struct vfu_msg *m);
 const struct vfs_row *vfs_msg_check(struct vio_vfio_user *t, const struct vfu_msg *m);
 
 /* vfio_user_conn.c */
@@ -101,6 +108,22 @@ int vfs_dma_unmap(struct vio_vfio_user *t, struct vfu_msg *m);
 /* vfio_user_irq.c */
 int vfs_set_irqs(struct vio_vfio_user *t, struct vfu_msg *m);
 void vfs_irqs_clear(struct vio_vfio_user *t); /* while the function is quiet */
+
+/* vfio_user_feature.c */
+int vfs_feature(struct vio_vfio_user *t, struct vfu_msg *m);
+bool vfs_feature_fences(const struct vfu_msg *m);
+
+/* vfio_user_move.c */
+int vfs_move_to(struct vio_vfio_user *t, uint32_t state); /* while the function is quiet */
+int vfs_mig_read(struct vio_vfio_user *t, struct vfu_msg *m);
+int vfs_mig_write(struct vio_vfio_user *t, struct vfu_msg *m);
+void vfs_move_reset(struct vio_vfio_user *t);
+
+/* vfio_user_log.c */
+int vfs_log_start(struct vio_vfio_user *t, struct vfu_msg *m, uint32_t size);
+int vfs_log_stop(struct vio_vfio_user *t);
+int vfs_log_report(struct vio_vfio_user *t, struct vfu_msg *m);	       /* bytes of data, or -errno */
+int vfs_log_remap(struct vio_vfio_user *t, const struct vio_mem *mem); /* the snapshot changes to this one */
 
 /* vfio_user_region.c */
 int vfs_region_read(struct vio_vfio_user *t, struct vfu_msg *m);

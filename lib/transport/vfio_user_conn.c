@@ -48,7 +48,7 @@ static void conn_quiesce(struct vio_vfio_user *t)
 
 static void conn_resume(struct vio_vfio_user *t)
 {
-	if (t->runs || !t->live)
+	if (t->runs || !t->live || t->state != VFIO_DEVICE_STATE_RUNNING)
 		return;
 	t->runs = true;
 	t->pci->ops->resume(t->pci, t->mem);
@@ -88,7 +88,7 @@ static bool conn_read(struct vio_vfio_user *t)
 		line_calm(&t->line);
 		t->row = vfs_msg_check(t, &t->box.msg);
 		t->phase = VFS_HANDLE;
-		if (t->row && t->row->fence)
+		if (t->row && vfs_msg_fences(t->row, &t->box.msg))
 			conn_quiesce(t);
 	}
 	return true;
@@ -135,9 +135,11 @@ static bool conn_handle(struct vio_vfio_user *t)
 	return true;
 }
 
+/* With it ends a move to or from another server. */
 static bool conn_reset(struct vio_vfio_user *t)
 {
 	pci_reset(t->pci);
+	vfs_move_reset(t);
 	conn_resume(t);
 	conn_answer(t);
 	return true;
@@ -177,6 +179,8 @@ static bool conn_closed(struct vio_vfio_user *t)
 {
 	vfu_close_fds(&t->box.msg);
 	vfs_irqs_clear(t);
+	vfs_move_reset(t);
+	vfs_log_stop(t);
 	vio_mem_free(t->mem);
 	t->mem = NULL;
 	t->nmaps = 0;
@@ -236,6 +240,7 @@ int vfs_prepare(struct vio_vfio_user *t)
 void vfs_open(struct vio_vfio_user *t, int fd)
 {
 	line_open(&t->line, fd);
+	t->state = VFIO_DEVICE_STATE_RUNNING;
 	t->box.msg.nfds = 0;
 	conn_next(t);
 	line_be_patient(&t->line);

@@ -36,6 +36,17 @@ static bool dma_reaches(const struct vfu_dma_map *d, unsigned nfds)
 	return nfds && (d->flags & DMA_ACCESS) == DMA_ACCESS;
 }
 
+/* What was written is kept for what stays. */
+static int dma_change(struct vio_vfio_user *t, struct vio_mem *next)
+{
+	int err = vfs_log_remap(t, next);
+
+	vio_mem_free(err ? next : t->mem);
+	if (!err)
+		t->mem = next;
+	return err;
+}
+
 static int dma_add(struct vio_vfio_user *t, const struct vfu_dma_map *d, int fd)
 {
 	VIO_OPTS(vio_mem_opts, o, .require_seals = t->opts.require_seals);
@@ -43,11 +54,7 @@ static int dma_add(struct vio_vfio_user *t, const struct vfu_dma_map *d, int fd)
 	struct vio_mem *next;
 	int err = vio_mem_add(&next, t->mem, &r, &o);
 
-	if (err)
-		return err;
-	vio_mem_free(t->mem);
-	t->mem = next;
-	return 0;
+	return err ? err : dma_change(t, next);
 }
 
 int vfs_dma_map(struct vio_vfio_user *t, struct vfu_msg *m)
@@ -80,11 +87,7 @@ static int dma_remove(struct vio_vfio_user *t, const struct vfs_map *map)
 	struct vio_mem *next;
 	int err = vio_mem_remove(&next, t->mem, &r);
 
-	if (err)
-		return err;
-	vio_mem_free(t->mem);
-	t->mem = next;
-	return 0;
+	return err ? err : dma_change(t, next);
 }
 
 static int dma_unmap_all(struct vio_vfio_user *t, const struct vfu_dma_unmap *d)
@@ -96,12 +99,10 @@ static int dma_unmap_all(struct vio_vfio_user *t, const struct vfu_dma_unmap *d)
 		return vio__fail(EINVAL, "DMA_UNMAP of all names %#llx+%#llx", (unsigned long long)d->addr,
 				 (unsigned long long)d->size);
 	err = vio_mem_new(&next, NULL, 0, NULL);
-	if (err)
-		return err;
-	vio_mem_free(t->mem);
-	t->mem = next;
-	t->nmaps = 0;
-	return 0;
+	err = err ? err : dma_change(t, next);
+	if (!err)
+		t->nmaps = 0;
+	return err;
 }
 
 static int dma_unmap_one(struct vio_vfio_user *t, const struct vfu_dma_unmap *d)

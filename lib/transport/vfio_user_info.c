@@ -24,10 +24,15 @@ int vfs_version(struct vio_vfio_user *t, struct vfu_msg *m)
 		return vio__fail(EPROTO, "VERSION has %u bytes of JSON that do not end with their only NUL",
 				 json);
 	v->minor = VFU_MINOR;
-	len = snprintf(v->json, VFU_MAX_PAYLOAD - sizeof(*v),
+	len = snprintf(v->json, VFU_MAX_REQUEST - sizeof(*v),
 		       "{\"capabilities\":{\"max_msg_fds\":%u,\"max_data_xfer_size\":%u,\"max_dma_maps\":%u,"
-		       "\"pgsizes\":%u,\"write_multiple\":true}}",
+		       "\"pgsizes\":%u,\"write_multiple\":true",
 		       VFU_MAX_FDS, VFU_MAX_DATA, VFS_MAX_MAPS, VFS_PAGE);
+	if (t->pci->ops->save)
+		len += snprintf(v->json + len, VFU_MAX_REQUEST - sizeof(*v) - (size_t)len,
+				",\"migration\":{\"pgsize\":%u,\"max_bitmap_size\":%u}", VFS_PAGE,
+				VFU_MAX_BITMAP);
+	len += snprintf(v->json + len, VFU_MAX_REQUEST - sizeof(*v) - (size_t)len, "}}");
 	vfs_reply(m, sizeof(*v) + (size_t)len + 1);
 	t->agreed = true;
 	return 0;

@@ -9,7 +9,7 @@
 
 static const struct vfs_row rows[VFU_COMMAND_MAX] = {
 	/* name, handler, payload, descriptors, fence */
-	[VFU_VERSION] = { "VERSION", vfs_version, sizeof(struct vfu_version), VFU_MAX_PAYLOAD, 0, false },
+	[VFU_VERSION] = { "VERSION", vfs_version, sizeof(struct vfu_version), VFU_MAX_REQUEST, 0, false },
 	[VFU_DMA_MAP] = { "DMA_MAP", vfs_dma_map, EXACTLY(struct vfu_dma_map), 1, true },
 	[VFU_DMA_UNMAP] = { "DMA_UNMAP", vfs_dma_unmap, EXACTLY(struct vfu_dma_unmap), 0, true },
 	[VFU_DEVICE_GET_INFO] = { "DEVICE_GET_INFO", vfs_device_info, EXACTLY(struct vfu_device_info), 0,
@@ -28,7 +28,18 @@ static const struct vfs_row rows[VFU_COMMAND_MAX] = {
 				     sizeof(struct vfu_write_multi) +
 					     VFU_MAX_WRITES * sizeof(struct vfu_write_one),
 				     0, false },
+	[VFU_DEVICE_FEATURE] = { "DEVICE_FEATURE", vfs_feature, sizeof(struct vfu_feature), VFU_MAX_REQUEST,
+				 0, true },
+	[VFU_MIG_DATA_READ] = { "MIG_DATA_READ", vfs_mig_read, EXACTLY(struct vfu_mig_data), 0, false },
+	[VFU_MIG_DATA_WRITE] = { "MIG_DATA_WRITE", vfs_mig_write, sizeof(struct vfu_mig_data),
+				 sizeof(struct vfu_mig_data) + VFU_MAX_DATA, 0, false },
 };
+
+/* What a feature is asked for is between the message and the function. */
+bool vfs_msg_fences(const struct vfs_row *row, const struct vfu_msg *m)
+{
+	return row->handle == vfs_feature ? vfs_feature_fences(m) : row->fence;
+}
 
 static int check(const struct vio_vfio_user *t, const struct vfs_row *row, const struct vfu_msg *m)
 {

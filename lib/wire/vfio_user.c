@@ -13,7 +13,9 @@ _Static_assert(sizeof(struct vfu_region_rw) == 16 && sizeof(struct vfu_write_one
 _Static_assert(sizeof(struct vfio_region_info) == 32 && sizeof(struct vfio_irq_info) == 16 &&
 		       sizeof(struct vfio_irq_set) == 20,
 	       "as on the wire");
-_Static_assert(VFU_MAX_PAYLOAD >=
+_Static_assert(sizeof(struct vfu_feature) + sizeof(struct vfu_log_report) + VFU_MAX_BITMAP <= VFU_MAX_PAYLOAD,
+	       "the longest answer fits");
+_Static_assert(VFU_MAX_REQUEST >=
 		       sizeof(struct vfu_write_multi) + VFU_MAX_WRITES * sizeof(struct vfu_write_one),
 	       "the longest message fits");
 

@@ -42,9 +42,11 @@ enum vfu_command {
 #define VFU_FLAG_NO_REPLY 0x10u
 #define VFU_FLAG_ERROR 0x20u
 
-#define VFU_MAX_FDS 16u	     /* that we take in one message */
-#define VFU_MAX_DATA 4096u   /* bytes of one region access: as much as config space has */
-#define VFU_MAX_PAYLOAD 8192 /* the longest: a WRITE_MULTI of VFU_MAX_WRITES, a VERSION with much to say */
+#define VFU_MAX_FDS 16u	       /* that we take in one message */
+#define VFU_MAX_DATA 4096u     /* bytes of one region access: as much as config space has */
+#define VFU_MAX_REQUEST 8192   /* the longest: a WRITE_MULTI of VFU_MAX_WRITES, a VERSION with much to say */
+#define VFU_MAX_BITMAP 131072u /* of written pages: those of 4 GiB */
+#define VFU_MAX_PAYLOAD (32u + VFU_MAX_BITMAP) /* that answer is longest */
 #define VFU_MAX_WRITES 200u
 
 struct vfu_header {
@@ -100,6 +102,37 @@ struct vfu_write_multi {
 	struct vfu_write_one w[];
 };
 
+/* A struct vfio_device_feature, and what follows it. */
+struct vfu_feature {
+	uint32_t argsz, flags;
+	uint8_t data[];
+};
+
+struct vfu_mig_state {
+	uint32_t state; /* enum vfio_device_mig_state */
+	uint32_t data_fd;
+};
+
+struct vfu_log_range {
+	uint64_t iova, length;
+};
+
+struct vfu_log_start {
+	uint64_t page_size;
+	uint32_t n, reserved;
+	struct vfu_log_range range[];
+};
+
+struct vfu_log_report {
+	uint64_t iova, length, page_size;
+	uint8_t bitmap[];
+};
+
+struct vfu_mig_data {
+	uint32_t argsz, size;
+	uint8_t data[];
+};
+
 union vfu_payload {
 	uint8_t bytes[VFU_MAX_PAYLOAD];
 	struct vfu_version version;
@@ -111,6 +144,8 @@ union vfu_payload {
 	struct vfio_irq_set irqs;
 	struct vfu_region_rw rw;
 	struct vfu_write_multi multi;
+	struct vfu_feature feature;
+	struct vfu_mig_data mig;
 };
 
 /* One message with its descriptors, which belong to whoever holds the message. */
