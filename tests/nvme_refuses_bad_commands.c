@@ -363,7 +363,7 @@ static void hosts_are_let_in_by_name(void **state)
 	struct host h;
 
 	(void)state;
-	assert_int_equal(vio_nvme_allow(t.s, "nqn.2014-08.org.example:another"), 0);
+	assert_int_equal(vio_nvme_allow(t.s, "nqn.2014-08.org.example:another", NULL), 0);
 	host_dial(&h, &t);
 	host_greet(&h, 0);
 	assert_int_equal(host_connect(&h, &w), SPECIFIC | NVME_SC_CONNECT_INVALID_HOST | DNR);

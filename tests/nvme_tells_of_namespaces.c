@@ -189,7 +189,7 @@ static void options_are_checked(void **state)
 	so.nqn = HOST_TARGET_NQN;
 	so.serial = "more than twenty bytes";
 	assert_int_equal(vio_nvme_new(&s, &so), -EINVAL);
-	assert_int_equal(vio_nvme_allow(t.s, "me"), -EINVAL);
+	assert_int_equal(vio_nvme_allow(t.s, "me", NULL), -EINVAL);
 }
 
 int main(void)

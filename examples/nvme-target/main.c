@@ -101,7 +101,7 @@ static int open_subsystem(struct target *t)
 	if (vio_nvme_new(&t->subsystem, &o))
 		return fail("nqn", t->nqn);
 	for (unsigned i = 0; i < t->nhosts; i++)
-		if (vio_nvme_allow(t->subsystem, t->hosts[i]))
+		if (vio_nvme_allow(t->subsystem, t->hosts[i], NULL))
 			return fail("allow", t->hosts[i]);
 	for (unsigned i = 0; i < t->nstacks; i++)
 		if (namespace_add(t, t->stacks[i], t->stack_group[i]) < 0)

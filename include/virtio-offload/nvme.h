@@ -40,12 +40,43 @@ VIO_API int vio_nvme_new(struct vio_nvme **s, const struct vio_nvme_opts *opts);
 /* All transports that serve it must have been freed. Its namespaces go with it. */
 VIO_API void vio_nvme_free(struct vio_nvme *s);
 
+/* What a host that has a secret may prove it with (8.13.5.2); of the hashes any is strong enough. */
+enum vio_nvme_hash { VIO_NVME_SHA256 = 1, VIO_NVME_SHA384, VIO_NVME_SHA512 };
+enum vio_nvme_dh {
+	VIO_NVME_DH_NULL, /* no Diffie-Hellman exchange */
+	VIO_NVME_FFDHE2048,
+	VIO_NVME_FFDHE3072,
+	VIO_NVME_FFDHE4096,
+	VIO_NVME_FFDHE6144,
+	VIO_NVME_FFDHE8192,
+};
+
+struct vio_nvme_host_opts {
+	size_t sz;
+	/* "DHHC-1:hh:BASE64:", as nvme gen-dhchap-key makes them; both are kept as what is calculated of
+	 * them, wiped when they are no longer needed, and never logged. NULL: none. */
+	const char *secret;
+	const char *ctrl_secret; /* the subsystem's: it proves itself to a host that asks; needs .secret */
+	/* Bits, 1 << enum: the strongest that the host has too is used. 0 means all hashes, and NULL to
+	 * FFDHE4096: each of the others takes the poller's thread for 8 to 16 ms a queue. */
+	unsigned hashes, dh_groups;
+	unsigned timeout_ms; /* for a queue to be authenticated, or again; 0 means 30,000 */
+	unsigned reserved;   /* 0 */
+};
+
 /*
  * Lets this host in. Without a call all hosts are let in; from the first on only
- * those named. It is the name that a host gives itself: a lock against mistakes, not
- * against attackers. -EINVAL, -ENOMEM.
+ * those named. It is the name that a host gives itself: alone, a lock against mistakes,
+ * not against attackers.
+ *
+ * With a secret, each of the host's connections has to prove that it knows it
+ * (DH-HMAC-CHAP), and is refused all else before. It proves who connects, and protects
+ * nothing that is sent afterwards. Discovery is open to all. Again for the same host:
+ * the new options count for connections to come.
+ *
+ * -EINVAL, -ENOMEM; -ENOSYS for a secret in a library built without OpenSSL.
  */
-VIO_API int vio_nvme_allow(struct vio_nvme *s, const char *host_nqn);
+VIO_API int vio_nvme_allow(struct vio_nvme *s, const char *host_nqn, const struct vio_nvme_host_opts *opts);
 
 struct vio_nvme_ns_opts {
 	size_t sz;

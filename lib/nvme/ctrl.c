@@ -71,6 +71,7 @@ void nv_ctrl_join(struct nv_qp *qp, struct nv_ctrl *c, uint16_t qid)
 {
 	qp->ctrl = c;
 	qp->qid = qid;
+	qp->io = qid && !qp->auth;
 	qp->next = c->qps;
 	c->qps = qp;
 	if (!qid)

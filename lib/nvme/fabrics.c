@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Fabrics commands (NVMe Base 2.0, 6): Connect, properties, Disconnect. */
+/* Fabrics commands (NVMe Base 2.0, 6): Connect, properties, Disconnect; authentication is auth.c. */
 #include "nvme/nv.h"
 
 #define PROP_CAP 0x00
@@ -54,7 +54,7 @@ static uint16_t connect_admin(struct nv_qp *qp, struct nvme_req *r, const struct
 		return NV_NO_SPECIFIC(NVME_SC_CONNECT_INVALID_HOST);
 	if (d->cntlid != UINT16_MAX) /* ours are dynamic */
 		return CONNECT_BAD_DATA(r, cntlid);
-	ctrl = nv_ctrl_new(s);
+	ctrl = discovery || !nv_auth_want(qp, nv_host(s, d->hostnqn)) ? nv_ctrl_new(s) : NULL;
 	if (!ctrl)
 		return NVME_STATUS(NVME_SCT_CMD_SPECIFIC << NVME_SCT_SHIFT | NVME_SC_CONNECT_CTRL_BUSY);
 	ctrl->discovery = discovery;
@@ -94,6 +94,8 @@ static uint16_t connect_io(struct nv_qp *qp, struct nvme_req *r, const struct nv
 		return CONNECT_BAD_CMD(r, qid);
 	if (!(VIO_LOAD(&ctrl->csts) & NV_CSTS_RDY) || connect_has_queue(ctrl, c->qid))
 		return NV_NO(NVME_SC_CMD_SEQ_ERROR);
+	if (nv_auth_want(qp, nv_host(s, d->hostnqn)))
+		return NVME_STATUS(NVME_SC_INTERNAL);
 	nv_ctrl_join(qp, ctrl, c->qid);
 	return 0;
 }
@@ -116,8 +118,10 @@ static uint16_t fab_connect(struct nv_qp *qp, struct nvme_req *r)
 	pthread_mutex_lock(&s->lock);
 	status = c.qid ? connect_io(qp, r, &c, d) : connect_admin(qp, r, &c, d);
 	pthread_mutex_unlock(&s->lock);
-	if (status)
+	if (status) {
+		nv_auth_end(qp);
 		return status;
+	}
 	if (qp->queue->ops->accept(qp->queue, c.sqsize + 1u, !(c.cattr & NVME_CATTR_NO_SQFLOW))) {
 		nv_qp_close(qp);
 		nv_qp_gone(qp);
@@ -127,7 +131,8 @@ static uint16_t fab_connect(struct nv_qp *qp, struct nvme_req *r)
 		nv_ctrl_alive(qp);
 	vio_poller_log(qp->group->poller, VIO_LOG_INFO, "nvme: %s connects queue %u of controller %u",
 		       qp->ctrl->hostnqn, c.qid, qp->ctrl->cntlid);
-	r->result = qp->ctrl->cntlid;
+	nv_auth_begin(qp);
+	r->result = qp->ctrl->cntlid | (qp->auth ? DHCHAP_ATR : 0);
 	return 0;
 }
 
@@ -247,6 +252,10 @@ uint16_t nv_fabrics(struct nv_qp *qp, struct nvme_req *r)
 		return fab_connect(qp, r);
 	if (!qp->ctrl)
 		return NV_NO(NVME_SC_CMD_SEQ_ERROR);
+	if (type == nvme_fabrics_type_auth_send || type == nvme_fabrics_type_auth_receive)
+		return nv_auth(qp, r);
+	if (nv_auth_lacks(qp))
+		return NV_NO_SPECIFIC(NVME_SC_AUTH_REQUIRED);
 	switch (type) {
 	case nvme_fabrics_type_property_get:
 		return qp->qid ? NV_NO(NVME_SC_INVALID_FIELD) : fab_get(qp, r);

@@ -102,6 +102,7 @@ int nv_group_init(struct nv_group *g, struct vio_nvme *s, uint16_t port, struct 
 	g->task = task;
 	g->pool = pool;
 	g->sync.fn = group_sync_msg;
+	nv_auth_group(g);
 	return 0;
 }
 

@@ -2,8 +2,8 @@
 /*
  * The NVMe controller from within. subsys.c, ns.c and ana.c are what embedders hold, qp.c
  * and group.c how a queue's commands reach the namespaces, io.c what they do there; ctrl.c,
- * fabrics.c, admin.c, abort.c, identify.c, features.c, log.c, discovery.c and events.c are the
- * controller.
+ * fabrics.c, auth.c, admin.c, abort.c, identify.c, features.c, log.c, discovery.c and events.c
+ * are the controller; host.c who may have one.
  *
  * Who may touch what: a group, its lanes and its queue pairs belong to their poller's
  * thread. A controller's registers and features belong to the thread of its admin queue;
@@ -16,6 +16,7 @@
 #include "base/barrier.h"
 #include "queue/nvme_pool.h"
 #include "queue/nvme_queue.h"
+#include "wire/nvme_dhchap.h"
 
 #include <virtio-offload/impl/backend.h>
 #include <virtio-offload/nvme_manage.h>
@@ -35,6 +36,7 @@
 #define NV_MAX_NS 1024u
 #define NV_CNTLIDS 0xffefu /* larger ids are reserved */
 #define NV_ANA_GROUPS 128u
+#define NV_AUTH_MAX 4096u  /* bytes of a message */
 #define NV_ANA_SECONDS 10u /* a transition may take, as hosts are told */
 #define NV_MDTS 6u	   /* 4 KiB << 6 */
 _Static_assert(4096u << NV_MDTS == NPOOL_MAX, "what a buffer holds is what a command may move");
@@ -122,6 +124,9 @@ struct nv_group {
 	struct vio_msg sync;
 	bool sync_posted; /* atomic */
 	bool closing;
+	struct nvme_reqs auths; /* commands that wait for their turn to calculate, see auth.c */
+	uint64_t auth_at;	/* when the next may */
+	struct vio_timer auth_timer;
 	struct nv_counts counts;
 };
 
@@ -138,6 +143,8 @@ struct nv_qp {
 	struct nv_ctrl *ctrl; /* NULL: no Connect was accepted, or it is over */
 	struct nv_qp *next;   /* of the controller's; under the lock */
 	uint16_t qid;
+	bool io;		 /* it takes I/O commands */
+	struct nv_auth *auth;	 /* NULL: its host need not prove anything */
 	struct nv_address local; /* where its host has reached us */
 
 	/* While it leaves; under the lock. */
@@ -223,15 +230,24 @@ struct nv_sanitize {
 	uint64_t changes; /* commands that may change data, when it ended */
 };
 
+/* A host that may see the subsystem; under the lock, which nothing keeps longer than that. */
+struct nv_host {
+	struct nv_host *next;
+	char nqn[NVME_NQN_LENGTH];
+	struct dhchap_key key, ctrl_key; /* len 0: none */
+	unsigned groups, hashes;	 /* that it may use, a bit for each */
+	uint64_t patience;		 /* ns */
+};
+
 struct vio_nvme {
 	pthread_mutex_t lock;
 	char nqn[NVME_NQN_LENGTH];
 	char serial[20], model[40]; /* padded with blanks */
 	unsigned max_ns, max_queues;
-	uint64_t born;	   /* CLOCK_MONOTONIC, ns */
-	struct nv_ns **ns; /* by id, from 1 */
-	char **hosts;
-	unsigned nhosts;
+	uint64_t born;	       /* CLOCK_MONOTONIC, ns */
+	struct nv_ns **ns;     /* by id, from 1 */
+	struct nv_host *hosts; /* NULL: all are let in */
+	uint32_t auth_sequence;
 	struct nv_ctrl *ctrls;
 	struct nv_group *groups;
 	struct nv_port *ports;
@@ -251,10 +267,14 @@ struct vio_nvme {
 };
 
 /* subsys.c */
-bool nv_host_allowed(const struct vio_nvme *s, const char *nqn); /* under the lock */
-void nv_sum(struct vio_nvme *s, struct nv_counts *sum);		 /* takes the lock */
+void nv_sum(struct vio_nvme *s, struct nv_counts *sum); /* takes the lock */
 void nv_id_of(uint8_t id[16], const char *nqn, uint32_t nsid);
 int nv_check_nqn(char to[NVME_NQN_LENGTH], const char *nqn, const char *what);
+
+/* host.c */
+const struct nv_host *nv_host(const struct vio_nvme *s, const char *nqn); /* or NULL; under the lock */
+bool nv_host_allowed(const struct vio_nvme *s, const char *nqn);
+void nv_hosts_free(struct vio_nvme *s);
 
 /* ns.c */
 struct nv_ns *nv_ns_get(struct vio_nvme *s, uint32_t nsid); /* a reference, or NULL; takes the lock */
@@ -436,6 +456,14 @@ void nv_ctrl_alive(struct nv_qp *admin); /* starts its time anew */
 void nv_ctrl_error(struct nv_qp *qp, const struct nvme_req *r);
 uint64_t nv_ctrl_cap(const struct nv_ctrl *c);
 uint64_t nv_power_on_ns(const struct vio_nvme *s);
+
+/* auth.c: what a queue's host has to prove. -ENOMEM; under the lock. */
+int nv_auth_want(struct nv_qp *qp, const struct nv_host *h);
+void nv_auth_begin(struct nv_qp *qp); /* its time runs */
+bool nv_auth_lacks(const struct nv_qp *qp);
+uint16_t nv_auth(struct nv_qp *qp, struct nvme_req *r); /* Authentication Send and Receive; or NV_LATER */
+void nv_auth_end(struct nv_qp *qp);
+void nv_auth_group(struct nv_group *g);
 
 /* fabrics.c, admin.c, abort.c, identify.c, features.c, log.c: a command's status; events.c. */
 bool nv_cc_fits(const struct nv_ctrl *c, uint32_t cc);

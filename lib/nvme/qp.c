@@ -124,6 +124,7 @@ void nv_qp_close(struct nv_qp *qp)
 	struct vio_nvme *s = qp->group->s;
 
 	vio_timer_cancel(qp->group->poller, &qp->alive);
+	nv_auth_end(qp);
 	pthread_mutex_lock(&s->lock);
 	if (qp->ctrl)
 		nv_ctrl_leave(qp);
@@ -150,6 +151,7 @@ static void qp_serve_rare(struct nv_qp *qp, struct nvme_req *r)
 		memset(r->buf, 0, r->len); /* it goes out as a whole, and may have held another host's data */
 	status = r->cmd.opcode == NVME_OPC_FABRICS ? nv_fabrics(qp, r)
 		 : !qp->ctrl			   ? NV_NO(NVME_SC_CMD_SEQ_ERROR)
+		 : nv_auth_lacks(qp)		   ? NV_NO_SPECIFIC(NVME_SC_AUTH_REQUIRED)
 						   : nv_admin(qp, r);
 	if (status != NV_LATER)
 		nv_done(r, status);
@@ -158,7 +160,7 @@ static void qp_serve_rare(struct nv_qp *qp, struct nvme_req *r)
 void nv_qp_serve(struct nv_qp *qp, struct nvme_req **r, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		if (VIO_LIKELY(qp->qid && r[i]->cmd.opcode != NVME_OPC_FABRICS))
+		if (VIO_LIKELY(qp->io && r[i]->cmd.opcode != NVME_OPC_FABRICS))
 			nv_io(qp, r[i]);
 		else
 			qp_serve_rare(qp, r[i]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The subsystem: its names, who may see it, what it counts. */
+/* The subsystem: its names, its limits, what it counts. */
 #include "nvme/nv.h"
 
 #include <stdio.h>
@@ -138,45 +138,13 @@ void vio_nvme_free(struct vio_nvme *s)
 		return;
 	for (uint32_t i = 1; i <= s->max_ns; i++)
 		nv_ns_put(s->ns[i]);
-	for (unsigned i = 0; i < s->nhosts; i++)
-		free(s->hosts[i]);
-	free(s->hosts);
+	nv_hosts_free(s);
 	free(s->ns);
 	nv_ports_free(s);
 	nv_listings_free(s);
 	pthread_mutex_destroy(&s->keeping);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
-}
-
-int vio_nvme_allow(struct vio_nvme *s, const char *host_nqn)
-{
-	char nqn[NVME_NQN_LENGTH];
-	char *copy, **hosts;
-	int rc = nv_check_nqn(nqn, host_nqn, "a host's NQN");
-
-	if (rc)
-		return rc;
-	copy = strdup(nqn);
-	pthread_mutex_lock(&s->lock);
-	hosts = copy ? realloc(s->hosts, (s->nhosts + 1) * sizeof(*hosts)) : NULL;
-	if (hosts) {
-		s->hosts = hosts;
-		hosts[s->nhosts++] = copy;
-	}
-	pthread_mutex_unlock(&s->lock);
-	if (hosts)
-		return 0;
-	free(copy);
-	return vio__fail(ENOMEM, "nvme: out of memory for a host's name");
-}
-
-bool nv_host_allowed(const struct vio_nvme *s, const char *nqn)
-{
-	for (unsigned i = 0; i < s->nhosts; i++)
-		if (!strcmp(s->hosts[i], nqn))
-			return true;
-	return !s->nhosts;
 }
 
 static void subsys_add(struct nv_counts *sum, const struct nv_counts *c)

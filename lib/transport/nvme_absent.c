@@ -22,10 +22,11 @@ void vio_nvme_free(struct vio_nvme *s)
 	(void)s;
 }
 
-int vio_nvme_allow(struct vio_nvme *s, const char *host_nqn)
+int vio_nvme_allow(struct vio_nvme *s, const char *host_nqn, const struct vio_nvme_host_opts *opts)
 {
 	(void)s;
 	(void)host_nqn;
+	(void)opts;
 	return absent();
 }
 
