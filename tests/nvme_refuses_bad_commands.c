@@ -110,7 +110,7 @@ static void opcodes_and_flags_are_checked(void **state)
 		assert_int_equal(host_do(&io, &c), NVME_SC_INVALID_OPCODE | DNR);
 		assert_int_equal(host_do(&admin, &c), NVME_SC_INVALID_OPCODE | DNR);
 	}
-	c = (struct nvme_cmd){ .opcode = nvme_cmd_flush, .nsid = 1, .flags = 1 }; /* fused */
+	c = (struct nvme_cmd){ .opcode = nvme_cmd_flush, .nsid = 1, .flags = 3 }; /* a reserved way to be fused */
 	assert_int_equal(host_do(&io, &c), NVME_SC_INVALID_FIELD | DNR);
 }
 

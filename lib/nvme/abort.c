@@ -30,7 +30,7 @@ static void abort_up(struct vio_msg *m)
 static struct nvme_req *abort_find(const struct nvme_reqs *list, const struct nv_qp *qp, uint16_t cid)
 {
 	for (struct nvme_req *r = list->head; r; r = r->next)
-		if (r->q == qp->queue && r->cmd.cid == cid)
+		if (r->q == qp->queue && r->cmd.cid == cid && !r->mate)
 			return r;
 	return NULL;
 }
@@ -38,11 +38,14 @@ static struct nvme_req *abort_find(const struct nvme_reqs *list, const struct nv
 static bool abort_waiting(struct nv_qp *qp, uint16_t cid)
 {
 	for (struct nv_lane *l = qp->group->lanes; l; l = l->next) {
-		struct nvme_req *r = abort_find(&l->waiting, qp, cid);
+		struct nvme_reqs *list = &l->waiting;
+		struct nvme_req *r = abort_find(list, qp, cid);
 
 		if (!r)
+			r = abort_find(list = &l->held, qp, cid);
+		if (!r)
 			continue;
-		nvme_reqs_remove(&l->waiting, r);
+		nvme_reqs_remove(list, r);
 		nv_done(r, NVME_STATUS(NVME_SC_ABORT_REQ));
 		return true;
 	}

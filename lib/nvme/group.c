@@ -30,6 +30,7 @@ static struct nv_lane *lane_new(struct nv_group *g, struct nv_ns *ns)
 	}
 	for (struct vio_lane *at = l->lane; at; at = at->next)
 		at->task = g->task;
+	l->group = g;
 	l->ns = ns;
 	l->ana = &g->port->state[ns->ana_group];
 	return l;
@@ -40,6 +41,14 @@ static uint16_t lane_status(const struct nv_lane *l)
 	return nv_access_status(VIO_LOAD(&l->ns->gate));
 }
 
+static void lane_refuse(struct nv_lane *l, struct nvme_req *r, uint16_t status)
+{
+	if (VIO_UNLIKELY(r->mate != NULL))
+		nv_fused_refuse(l, r, status);
+	else
+		nv_done(r, status);
+}
+
 /* The namespace has gone, another has its id, or nobody may use it now: what waits is refused, what is under
  * way comes back. */
 static void lane_shut(struct nv_lane *l)
@@ -47,8 +56,8 @@ static void lane_shut(struct nv_lane *l)
 	struct nvme_req *r;
 
 	l->closing = true;
-	while ((r = nvme_reqs_pop(&l->waiting)))
-		nv_done(r, lane_status(l));
+	while ((r = nvme_reqs_pop(&l->waiting)) || (r = nvme_reqs_pop(&l->held)))
+		lane_refuse(l, r, lane_status(l));
 }
 
 static void group_sync_one(struct nv_group *g, uint32_t nsid)
@@ -69,6 +78,7 @@ static void group_sync_one(struct nv_group *g, uint32_t nsid)
 		nv_ns_lane_put(ns);
 		return;
 	}
+	nv_fence_join(l);
 	*at = l;
 	l->next = g->lanes;
 	g->lanes = l;
@@ -178,6 +188,8 @@ static bool lane_add(struct nv_lane *l, struct nvme_req *r)
 	if (!v)
 		return false;
 	v->user = (uintptr_t)r;
+	r->epoch = l->epoch;
+	l->under_way_by[l->epoch]++;
 	nv_io_fill(l, r, v);
 	l->batch[l->nbatch++] = v;
 	return true;
@@ -186,7 +198,9 @@ static bool lane_add(struct nv_lane *l, struct nvme_req *r)
 void nv_group_submit(struct nv_lane *l, struct nvme_req *r)
 {
 	if (VIO_UNLIKELY(l->closing))
-		nv_done(r, lane_status(l));
+		lane_refuse(l, r, lane_status(l));
+	else if (VIO_UNLIKELY(l->fence_blocks && nv_fence_holds(l, r)))
+		nvme_reqs_push(&l->held, r);
 	else if (VIO_UNLIKELY(l->waiting.head || !lane_add(l, r)))
 		nvme_reqs_push(&l->waiting, r);
 }
@@ -199,6 +213,7 @@ static void lane_up(struct nv_lane *l, struct vio_req **v, unsigned n)
 		int res = v[i]->res;
 
 		vio_req_put(l->reqs, v[i]);
+		l->under_way_by[r->epoch]--;
 		if (VIO_UNLIKELY(nv_io_finish(l, r, res)))
 			nv_group_submit(l, r);
 	}
@@ -213,7 +228,9 @@ static unsigned lane_go_on(struct nv_lane *l)
 		uint16_t status = nv_ana_refuses(l);
 
 		if (VIO_UNLIKELY(status))
-			nv_done(nvme_reqs_pop(&l->waiting), status);
+			lane_refuse(l, nvme_reqs_pop(&l->waiting), status);
+		else if (l->fence_blocks && nv_fence_holds(l, l->waiting.head))
+			nvme_reqs_push(&l->held, nvme_reqs_pop(&l->waiting));
 		else if (lane_add(l, l->waiting.head))
 			nvme_reqs_pop(&l->waiting);
 		else
@@ -235,6 +252,8 @@ static unsigned lane_run(struct nv_lane *l)
 	work += lane_go_on(l);
 	if (l->nbatch)
 		lane_down(l);
+	if (VIO_UNLIKELY(l->fence_due))
+		nv_fence_drained(l);
 	return work;
 }
 
@@ -245,7 +264,7 @@ unsigned nv_group_up(struct nv_group *g)
 
 	while ((l = *at)) {
 		work += lane_run(l);
-		if (VIO_UNLIKELY(l->closing && !l->under_way)) {
+		if (VIO_UNLIKELY(l->closing && !l->under_way && !l->pins) && nv_fence_leave(l)) {
 			*at = l->next;
 			lane_free(l);
 		} else {

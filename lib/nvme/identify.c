@@ -56,7 +56,9 @@ static void id_ctrl_io(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
 	id->nn = c->s->max_ns;
 	id->mnan = c->s->max_ns;
 	id->oncs = ONCS_COMPARE | ONCS_DSM | ONCS_WRITE_ZEROES | ONCS_VERIFY;
-	id->vwc = 1 | 2u << 1; /* a cache that a flush of one namespace empties */
+	id->fuses = NVME_CTRL_FUSES_COMPARE_AND_WRITE;
+	id->acwu = NV_FUSED_MAX / 65536 - 1; /* blocks of the largest size */
+	id->vwc = 1 | 2u << 1;		     /* a cache that a flush of one namespace empties */
 	id->ioccsz = (uint32_t)(sizeof(struct nvme_cmd) + NPOOL_CAPSULE) / 16;
 	id->iorcsz = sizeof(struct nvme_cqe) / 16;
 	id->ofcs = 1;	      /* Disconnect */
@@ -114,7 +116,9 @@ static void id_ns_fill(const struct nv_port *port, const struct nv_ns *ns, struc
 	if (state == VIO_NVME_ANA_INACCESSIBLE || state == VIO_NVME_ANA_PERSISTENT_LOSS)
 		id->nuse = 0; /* as 8.1 wants it: others may know better */
 	id->anagrpid = ns->ana_group;
-	id->nsfeat = (uint8_t)(blocks ? 1u << 4 : 0); /* the preferred sizes below mean something */
+	id->nsfeat =
+		(uint8_t)(1u << 1 | (blocks ? 1u << 4 : 0)); /* NACWU, and the preferred sizes, are said */
+	id->nacwu = (uint16_t)((NV_FUSED_MAX >> VIO_LOAD(&ns->shift)) - 1);
 	id->nmic = !ns->exclusive;
 	id->dlfeat = 1u << 3; /* Write Zeroes may deallocate */
 	id->nsattr = ns->read_only;

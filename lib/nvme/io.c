@@ -172,6 +172,10 @@ void nv_io(struct nv_qp *qp, struct nvme_req *r)
 		nv_done(r, NV_NO(NVME_SC_CMD_SEQ_ERROR));
 		return;
 	}
+	if (VIO_UNLIKELY(r->cmd.flags & NVME_FLAGS_FUSE)) {
+		nv_fused(qp, r);
+		return;
+	}
 	l = io_lane(qp, r->cmd.nsid, &status);
 	if (VIO_LIKELY(!status))
 		status = io_check(qp, l->ns, r);
@@ -179,6 +183,21 @@ void nv_io(struct nv_qp *qp, struct nvme_req *r)
 		nv_group_submit(l, r);
 	else
 		nv_done(r, status == NV_LATER ? 0 : status);
+}
+
+uint16_t nv_io_check(struct nv_qp *qp, struct nvme_req *r, uint32_t more, struct nv_lane **l)
+{
+	uint16_t status = 0;
+
+	*l = io_lane(qp, r->cmd.nsid, &status);
+	status = status ? status : io_check(qp, (*l)->ns, r);
+	if (!status && r->len > NV_FUSED_MAX)
+		status = NV_NO(NVME_SC_AWU_EXCEEDED);
+	if (!status && more) { /* a larger buffer in place of the one that it has */
+		npool_put(r->q->pool, r->aux);
+		status = io_aux(r, r->len + more);
+	}
+	return status;
 }
 
 static void io_vector(struct vio_req *v, void *buf, uint32_t len)
@@ -264,7 +283,6 @@ static uint16_t io_status(const struct nvme_req *r, int res)
 
 bool nv_io_finish(struct nv_lane *l, struct nvme_req *r, int res)
 {
-	(void)l;
 	r->status = 0;
 	if (VIO_UNLIKELY(res)) {
 		nv_count(&nv_qp_of(r)->group->counts.media_errors, 1);
@@ -274,6 +292,21 @@ bool nv_io_finish(struct nv_lane *l, struct nvme_req *r, int res)
 	} else if (r->cmd.opcode == nvme_cmd_compare && memcmp(r->buf, r->aux, r->len)) {
 		r->status = NV_MEDIA(NVME_SC_COMPARE_FAILED) | NVME_STATUS_DNR;
 	}
-	nv_answer(r);
+	if (VIO_UNLIKELY(r->mate != NULL))
+		nv_fused_finish(l, r, r->status);
+	else
+		nv_answer(r);
 	return false;
+}
+
+void nv_io_span(const struct nvme_req *r, uint64_t *lba, uint64_t *blocks)
+{
+	*lba = io_lba(&r->cmd);
+	*blocks = io_blocks(&r->cmd);
+	if (r->cmd.opcode == nvme_cmd_flush)
+		*blocks = 0;
+	if (r->cmd.opcode != nvme_cmd_dsm)
+		return;
+	*lba = dsm_range(r)->slba;
+	*blocks = dsm_range(r)->nlb;
 }

@@ -24,6 +24,7 @@ void nv_ns_put(struct nv_ns *ns)
 		return;
 	vio_backend_free(ns->backend);
 	nv_attach_free(ns);
+	pthread_mutex_destroy(&ns->fences.lock);
 	free(ns);
 }
 
@@ -127,6 +128,7 @@ static int ns_make(struct nv_ns **out, struct vio_nvme *s, struct vio_backend *b
 			      .crypto_erase = i.crypto_erase };
 	ns->blocks = i.size >> ns->shift;
 	memcpy(ns->uuid, o->uuid, sizeof(ns->uuid));
+	pthread_mutex_init(&ns->fences.lock, NULL);
 	vio__backend_ref(b);
 	*out = ns;
 	return 0;

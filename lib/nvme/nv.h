@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The NVMe controller from within. subsys.c, ns.c and ana.c are what embedders hold, qp.c
- * and group.c how a queue's commands reach the namespaces, io.c what they do there; ctrl.c,
+ * and group.c how a queue's commands reach the namespaces, io.c and fused.c what they do
+ * there, fence.c what keeps them apart; ctrl.c,
  * fabrics.c, auth.c, admin.c, abort.c, identify.c, features.c, log.c, discovery.c and events.c
  * are the controller; host.c who may have one.
  *
@@ -33,6 +34,7 @@
 #define NV_ABORTS 4u  /* Abort commands under way */
 #define NV_ERRORS 64u /* entries of the error log */
 #define NV_DSM_RANGES 256u
+#define NV_FUSED_MAX (NPOOL_MAX / 2) /* bytes of a fused command */
 #define NV_MAX_NS 1024u
 #define NV_CNTLIDS 0xffefu /* larger ids are reserved */
 #define NV_ANA_GROUPS 128u
@@ -42,6 +44,25 @@
 _Static_assert(4096u << NV_MDTS == NPOOL_MAX, "what a buffer holds is what a command may move");
 
 struct nv_ctrl;
+struct nv_lane;
+
+/* fence.c. blocks 0: nothing is held back, only what is under way waited for. */
+struct nv_fence {
+	struct nv_fence *next;
+	uint64_t lba, blocks;
+	struct vio_poller *poller;
+	struct vio_msg msg; /* to whom it belongs, when it is up */
+};
+
+/* Of a namespace; under its own lock. */
+struct nv_fences {
+	pthread_mutex_t lock;
+	struct nv_lane *lanes;
+	struct nv_fence *first, *last;
+	struct nv_fence *up; /* that the lanes know of, or are about to */
+	unsigned waits;	     /* lanes that have not answered */
+	bool busy;	     /* they are waited for */
+};
 
 struct nv_ns {
 	struct vio_nvme *s;
@@ -56,8 +77,9 @@ struct nv_ns {
 	bool read_only;
 	uint32_t ana_group;
 	uint64_t blocks; /* atomic */
-	bool made;	 /* by a host */
-	bool exclusive;	 /* private: to one controller at a time */
+	struct nv_fences fences;
+	bool made;	/* by a host */
+	bool exclusive; /* private: to one controller at a time */
 	bool crypto_erase;
 	uint64_t room;		   /* that it takes of the capacity; 0 if no host has made it */
 	uint64_t erased, to_erase; /* bytes, while it is formatted or sanitized; atomic */
@@ -101,6 +123,7 @@ VIO_INLINE void nv_count(uint64_t *c, uint64_t n)
 /* A group's way into a namespace. */
 struct nv_lane {
 	struct nv_lane *next;
+	struct nv_group *group;
 	struct nv_ns *ns;
 	struct vio_lane *lane;
 	const uint8_t *ana; /* the namespace's state here; atomic */
@@ -108,6 +131,18 @@ struct nv_lane {
 	unsigned under_way, nbatch;
 	struct nvme_reqs waiting; /* for room */
 	bool closing;		  /* the namespace has gone */
+
+	/* Fences. */
+	uint64_t fence_lba, fence_blocks;
+	struct nvme_reqs held;
+	uint8_t epoch;
+	bool fence_due;		  /* it has not answered yet */
+	bool fence_posted;	  /* under the fences' lock, as the next */
+	struct nv_lane *ns_next;  /* of its namespace's */
+	unsigned under_way_by[2]; /* by epoch, those in the batch too */
+	unsigned pins;		  /* fused commands that wait for their fence, or are under way */
+	struct vio_msg fence;
+
 	struct vio_req *batch[NV_BATCH];
 };
 
@@ -325,6 +360,23 @@ void nv_io(struct nv_qp *qp, struct nvme_req *r);
 void nv_io_fill(const struct nv_lane *l, struct nvme_req *r, struct vio_req *v);
 /* True: r is not through yet, and wants to be submitted again. */
 bool nv_io_finish(struct nv_lane *l, struct nvme_req *r, int res);
+void nv_io_span(const struct nvme_req *r, uint64_t *lba, uint64_t *blocks); /* what it touches next */
+/* Half of a fused command: its lane, or why there is none. more: bytes behind what it compares with. */
+uint16_t nv_io_check(struct nv_qp *qp, struct nvme_req *r, uint32_t more, struct nv_lane **l);
+
+/* fence.c, any thread */
+void nv_fence_raise(struct nv_ns *ns, struct nv_fence *x);
+void nv_fence_lift(struct nv_ns *ns); /* the one that is up */
+/* On the lane's. */
+void nv_fence_join(struct nv_lane *l);
+bool nv_fence_leave(struct nv_lane *l);
+void nv_fence_drained(struct nv_lane *l); /* it owes an answer */
+bool nv_fence_holds(const struct nv_lane *l, const struct nvme_req *r);
+
+/* fused.c */
+void nv_fused(struct nv_qp *qp, struct nvme_req *r);
+void nv_fused_refuse(struct nv_lane *l, struct nvme_req *r, uint16_t status);
+void nv_fused_finish(struct nv_lane *l, struct nvme_req *r, uint16_t status);
 
 /* ana.c */
 struct nv_port *nv_port_get(struct vio_nvme *s, uint16_t id); /* takes the lock; NULL: no memory */

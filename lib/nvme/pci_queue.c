@@ -207,7 +207,7 @@ void npci_sq_close(struct npci_sq *q)
 /* Answers that wait for room in the completion queue, and commands that wait for events, touch nothing. */
 bool npci_sq_idle(const struct npci_sq *q)
 {
-	unsigned busy = q->sq.nslots - q->sq.nfree - q->qp.naers;
+	unsigned busy = q->sq.nslots - q->sq.nfree - q->qp.naers - !!q->sq.half;
 
 	for (const struct nvme_req *r = q->cq->cq.full.head; r; r = r->next)
 		busy -= r->q == &q->sq.q;

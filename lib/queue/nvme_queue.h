@@ -32,9 +32,13 @@ struct nvme_req {
 	uint32_t len;	 /* bytes of it; all of them go out if the command succeeds */
 	uint8_t dir;	 /* enum nvme_dir */
 	uint8_t step;	 /* the controller's own, 0 at first */
+	uint8_t epoch;	 /* the controller's own */
 	uint16_t status; /* the answer: NVME_STATUS(...), perhaps with NVME_STATUS_DNR */
 	uint64_t result;
 	void *aux; /* the controller's own, NULL at first */
+	/* A fused command's first half, which alone is given to the controller, and its second: each other. A
+	 * half that is marked so and has none is alone. The controller gives both back. */
+	struct nvme_req *mate;
 };
 
 struct nvme_queue_ops {

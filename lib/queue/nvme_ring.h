@@ -110,6 +110,7 @@ struct nvme_sq {
 	struct nring_slot **free;
 	struct iovec *iov;		   /* NRING_SEGMENTS for each slot */
 	uint64_t *cids;			   /* a bit each: in use */
+	struct nvme_req *half;		   /* the first half of a fused command, taken last */
 	void (*ended)(struct nvme_sq *sq); /* stopped, and all was given back */
 };
 
@@ -140,7 +141,7 @@ int nvme_sq_init(struct nvme_sq *sq, const struct nvme_sq_opts *o);
 /* All was given back. */
 void nvme_sq_fini(struct nvme_sq *sq);
 
-/* Up to n commands, or -EBADMSG: the doorbell broke the ring, for good. */
+/* Up to n commands (2 or more, where some are fused), or -EBADMSG: the doorbell broke the ring, for good. */
 int nvme_sq_take(struct nvme_sq *sq, struct nvme_req **r, unsigned n);
 /* Takes nothing any more; `ended` comes when all is back, perhaps at once. */
 void nvme_sq_stop(struct nvme_sq *sq);

@@ -105,6 +105,7 @@ VIO_INLINE struct nvme_req *sq_take_one(struct nvme_sq *sq)
 	r->step = 0;
 	r->status = 0;
 	r->result = 0;
+	r->mate = NULL;
 	return r;
 }
 
@@ -118,24 +119,55 @@ VIO_INLINE bool sq_mark(struct nvme_sq *sq, uint16_t cid)
 	return true;
 }
 
+/* A first half waits for what follows it: for both, or alone, the controller is asked. How many it gets. */
+static unsigned sq_fuse(struct nvme_sq *sq, struct nvme_req *c, struct nvme_req **r)
+{
+	struct nvme_req *half = sq->half;
+	uint8_t kind = c->cmd.flags & NVME_FLAGS_FUSE;
+	unsigned n = 0;
+
+	sq->half = NULL;
+	if (half && kind == NVME_FUSE_SECOND) {
+		half->mate = c;
+		c->mate = half;
+		c = NULL;
+	}
+	if (half)
+		r[n++] = half;
+	if (c && kind == NVME_FUSE_FIRST)
+		sq->half = c;
+	else if (c)
+		r[n++] = c;
+	return n;
+}
+
 /* Two under way with one id: which of them an answer is for could not be told, so the ring stops. */
 int nvme_sq_take(struct nvme_sq *sq, struct nvme_req **r, unsigned n)
 {
 	int ready = VIO_UNLIKELY(sq->broken || sq->stopped || sq->cq->broken) ? 0 : sq_ready(sq);
-	unsigned i;
+	unsigned i, out = 0;
 
 	if (VIO_UNLIKELY(ready <= 0))
 		return sq->broken || sq->cq->broken ? -EBADMSG : 0;
-	n = VIO_MIN(n, VIO_MIN((unsigned)ready, sq->nfree));
+	n = VIO_MIN(n - !!sq->half, VIO_MIN((unsigned)ready, sq->nfree));
 	for (i = 0; i < n; i++) {
-		r[i] = sq_take_one(sq);
-		if (VIO_UNLIKELY(!sq_mark(sq, r[i]->cmd.cid))) {
-			sq->free[sq->nfree++] = VIO_CONTAINER(r[i], struct nring_slot, r);
+		struct nvme_req *c = sq_take_one(sq);
+
+		if (VIO_UNLIKELY(!sq_mark(sq, c->cmd.cid))) {
+			sq->free[sq->nfree++] = VIO_CONTAINER(c, struct nring_slot, r);
 			sq->broken = true;
 			break;
 		}
+		if (VIO_UNLIKELY(c->cmd.flags & NVME_FLAGS_FUSE || sq->half))
+			out += sq_fuse(sq, c, r + out);
+		else
+			r[out++] = c;
 	}
-	return i || !sq->broken ? (int)i : -EBADMSG;
+	if (VIO_UNLIKELY(sq->half && i == (unsigned)ready)) { /* both are rung for at once, or it is alone */
+		r[out++] = sq->half;
+		sq->half = NULL;
+	}
+	return out || !sq->broken ? (int)out : -EBADMSG;
 }
 
 struct nvme_req *nvme_sq_restore(struct nvme_sq *sq, uint16_t cid)
@@ -237,11 +269,16 @@ static void sq_give(struct nvme_queue *q, struct nvme_req *r)
 
 void nvme_sq_stop(struct nvme_sq *sq)
 {
+	struct nvme_req *half = sq->half;
+
 	sq->stopped = true;
+	sq->half = NULL;
 	if (sq->nfree == sq->nslots)
 		sq->ended(sq);
 	else
 		nvme_cq_flush(sq->cq); /* what waits for room there is let go of */
+	if (half)
+		sq_give(&sq->q, half);
 }
 
 static void sq_end(struct nvme_queue *q, bool now)

@@ -89,6 +89,8 @@ void ntq_drain(struct ntq *q)
 {
 	q->ending = true;
 	q->slot = NULL;
+	if (q->half)
+		ntq_slot_refuse(q, q->half, NVME_SC_FUSED_MISSING);
 	ntq_unwait(q);
 	for (unsigned i = 0; i < q->fresh; i++) {
 		struct ntq_slot *s = &q->slots[i];

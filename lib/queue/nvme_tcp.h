@@ -100,6 +100,8 @@ struct ntq {
 	unsigned taken, coming;		    /* in the controller's hands; waiting for the host's data */
 	struct nvme_reqs free, ready, over; /* over: wait until this connection holds less */
 	uint16_t *cids;			    /* NTQ_BUCKETS heads */
+	struct ntq_slot *half;		    /* the last command, if it was the first half of a fused one */
+	bool half_failed;		    /* it was, and was refused */
 	size_t held;
 	uint16_t sqhd;
 
@@ -176,6 +178,10 @@ struct ntq_slot *ntq_slot_by_tag(struct ntq *q, uint16_t tag);
 struct ntq_slot *ntq_slot_by_cid(struct ntq *q, uint16_t cid);
 void ntq_slot_refuse(struct ntq *q, struct ntq_slot *s, uint16_t code);
 bool ntq_abort(struct nvme_queue *queue, uint16_t cid);
+uint16_t ntq_fuse(struct ntq *q, struct ntq_slot *s, uint16_t wrong);
+struct ntq_slot *ntq_fused_ready(struct ntq_slot *s);
+void ntq_fused_refuse(struct ntq *q, struct ntq_slot *s);
+void ntq_fused_forget(struct ntq *q, struct ntq_slot *s);
 /* The slot's buffer, or it waits. */
 bool ntq_slot_buffer(struct ntq *q, struct ntq_slot *s);
 

@@ -9,6 +9,7 @@ void ntq_slot_refuse(struct ntq *q, struct ntq_slot *s, uint16_t code)
 
 	if (s->state == NTQ_SLOT_DATA) {
 		s->refused = NVME_STATUS(code);
+		ntq_fused_refuse(q, s);
 		return;
 	}
 	if (s->state == NTQ_SLOT_WAITS && !nvme_reqs_remove(&q->over, r))
@@ -16,6 +17,7 @@ void ntq_slot_refuse(struct ntq *q, struct ntq_slot *s, uint16_t code)
 	s->state = NTQ_SLOT_READY;
 	r->status = NVME_STATUS(code);
 	ntq_answer(q, s);
+	ntq_fused_refuse(q, s);
 }
 
 bool ntq_abort(struct nvme_queue *queue, uint16_t cid)

@@ -99,6 +99,8 @@ void ntq_slot_free(struct ntq *q, struct ntq_slot *s)
 	if (s->listed)
 		slot_unlist(q, s);
 	slot_release_buffer(q, s);
+	if (VIO_UNLIKELY(s->r.cmd.flags & NVME_FLAGS_FUSE))
+		ntq_fused_forget(q, s);
 	s->state = NTQ_SLOT_FREE;
 	s->queued = false;
 	q->used--;
@@ -126,7 +128,10 @@ bool ntq_slot_buffer(struct ntq *q, struct ntq_slot *s)
 static void slot_ready(struct ntq *q, struct ntq_slot *s)
 {
 	s->state = NTQ_SLOT_READY;
-	nvme_reqs_push(&q->ready, &s->r);
+	if (VIO_UNLIKELY(s->r.cmd.flags & NVME_FLAGS_FUSE))
+		s = ntq_fused_ready(s);
+	if (VIO_LIKELY(s != NULL))
+		nvme_reqs_push(&q->ready, &s->r);
 }
 
 /* It has its buffer: the host's data may come, or ours be put there. */
@@ -170,7 +175,9 @@ void ntq_group_serve_waiting(struct ntq_group *g)
 /* Answers a command that the controller never sees. */
 static void slot_refuse(struct ntq *q, struct ntq_slot *s, uint16_t code)
 {
-	s->r.status = NVME_STATUS(code) | NVME_STATUS_DNR;
+	bool fused = code == NVME_SC_FUSED_FAIL || code == NVME_SC_FUSED_MISSING;
+
+	s->r.status = NVME_STATUS(code) | (fused ? 0 : NVME_STATUS_DNR);
 	ntq_answer(q, s);
 }
 
@@ -182,6 +189,7 @@ void ntq_have_data(struct ntq *q, struct ntq_slot *s)
 		s->state = NTQ_SLOT_READY;
 		s->r.status = s->refused ? s->refused : NVME_STATUS(NVME_SC_TRAN_TPORT_ERROR);
 		ntq_answer(q, s);
+		ntq_fused_refuse(q, s);
 	} else {
 		slot_ready(q, s);
 	}
@@ -194,12 +202,15 @@ static uint8_t cmd_dir(const struct nvme_cmd *c)
 }
 
 /* What the SGL says against the capsule; `data`: bytes that lie in it. 0: fine. */
-static uint16_t cmd_check_sgl(const struct nvme_cmd *c, uint32_t data)
+static uint16_t cmd_check_sgl(const struct ntq *q, const struct nvme_cmd *c, uint32_t data)
 {
 	uint8_t psdt = c->flags & NVME_FLAGS_PSDT;
 
-	if (c->flags & ~NVME_FLAGS_PSDT || psdt == NVME_FLAGS_PRP || psdt == NVME_FLAGS_PSDT)
-		return NVME_SC_INVALID_FIELD; /* fused, or no SGL */
+	if (c->flags & ~(NVME_FLAGS_PSDT | NVME_FLAGS_FUSE) || psdt == NVME_FLAGS_PRP ||
+	    psdt == NVME_FLAGS_PSDT)
+		return NVME_SC_INVALID_FIELD; /* no SGL */
+	if (c->flags & NVME_FLAGS_FUSE && (!q->connected || (c->flags & NVME_FLAGS_FUSE) == NVME_FLAGS_FUSE))
+		return NVME_SC_INVALID_FIELD;
 	switch (c->sgl.type) {
 	case NVME_SGL_DATA_OFFSET:
 		if (c->sgl.addr)
@@ -253,16 +264,17 @@ void ntq_command(struct ntq *q, const struct nvme_tcp_cmd *pdu, uint32_t data)
 	s->state = NTQ_SLOT_READY;
 	if (q->entries)
 		q->sqhd = (uint16_t)((q->sqhd + 1u) % q->entries);
-	if (ntq_slot_by_cid(q, pdu->cmd.cid)) {
-		slot_refuse(q, s, NVME_SC_CMDID_CONFLICT);
-		return;
+	wrong = NVME_SC_CMDID_CONFLICT;
+	if (!ntq_slot_by_cid(q, pdu->cmd.cid)) {
+		slot_list(q, s);
+		wrong = cmd_check_sgl(q, &pdu->cmd, data);
 	}
-	slot_list(q, s);
-	wrong = cmd_check_sgl(&pdu->cmd, data);
 	if (!wrong && data && s->r.dir != NVME_DIR_IN)
 		wrong = NVME_SC_INVALID_FIELD; /* data with a command that takes none */
 	if (!wrong && s->r.len && s->r.dir != NVME_DIR_IN && s->r.dir != NVME_DIR_OUT)
 		s->r.len = 0; /* nothing moves, whatever its SGL says */
+	if (VIO_UNLIKELY(pdu->cmd.flags & NVME_FLAGS_FUSE || q->half || q->half_failed))
+		wrong = ntq_fuse(q, s, wrong);
 	if (wrong)
 		slot_refuse(q, s, wrong);
 	else
@@ -306,8 +318,13 @@ unsigned ntq_take(struct ntq *q, struct nvme_req **r, unsigned n)
 {
 	unsigned i = 0;
 
-	while (i < n && q->phase == NTQ_LIVE && (r[i] = nvme_reqs_pop(&q->ready)))
+	while (i < n && q->phase == NTQ_LIVE && (r[i] = nvme_reqs_pop(&q->ready))) {
+		if (VIO_UNLIKELY(r[i]->mate != NULL)) {
+			ntq_slot_of(r[i]->mate)->state = NTQ_SLOT_TAKEN;
+			q->taken++;
+		}
 		ntq_slot_of(r[i++])->state = NTQ_SLOT_TAKEN;
+	}
 	q->taken += i;
 	return i;
 }

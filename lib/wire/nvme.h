@@ -41,6 +41,8 @@ _Static_assert(sizeof(struct nvme_sgl) == 16, "4.4");
 
 /* How a command names its data: flags & NVME_FLAGS_PSDT. */
 #define NVME_FLAGS_FUSE 0x03
+#define NVME_FUSE_FIRST 0x01
+#define NVME_FUSE_SECOND 0x02
 #define NVME_FLAGS_PSDT 0xc0
 #define NVME_FLAGS_PRP 0x00
 #define NVME_FLAGS_SGL 0x40	/* metadata, which we have not, by address */
