@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""The figures of the NVMe/TCP target, over loopback: its speed beside a plain echo's, and what an idle host costs."""
+"""The figures of NVMe/TCP over loopback: the target's speed beside a plain echo's and another protocol's, what an idle host
+costs it, and what encryption costs on the way to it."""
 
 import json
+import os
 import re
 import resource
+import socket
 import subprocess
 import time
 
-from figures import figure, paired, result
-from servers import CLIENT_CORE, Missing, Server
+from figures import compare_iops, figure, paired, result
+from servers import CLIENT_CORE, Missing, Server, load, ours
 
 NQN = "nqn.2014-08.org.example:bench"
 DEPTH = 128
@@ -38,13 +41,13 @@ def target(bench, name, *options):
     return Listener(bench, name, command, None)
 
 
-def client(bench):
-    return ["taskset", "-c", str(CLIENT_CORE), bench.program("bench", "nvme_tcp")]
+def client(bench, program="nvme_tcp"):
+    return ["taskset", "-c", str(CLIENT_CORE), bench.program("bench", program)]
 
 
-def reads(bench, server, effort, *kind):
+def reads(bench, server, effort, *kind, program="nvme_tcp"):
     def measure():
-        done = subprocess.run([*client(bench), str(server.port), str(DEPTH), str(effort.slice), *kind],
+        done = subprocess.run([*client(bench, program), str(server.port), str(DEPTH), str(effort.slice), *kind],
                               capture_output=True, text=True, check=True)
         return json.loads(done.stdout)["iops"]
     return measure
@@ -57,6 +60,52 @@ def tcp_echo(bench, effort):
     out = paired("nvme.tcp.echo", reads(bench, a, effort), reads(bench, b, effort, "raw"), effort)
     a.stop()
     b.stop()
+    return out
+
+
+class Nbdkit(Server):
+    """Its memory plugin at a port of its own."""
+
+    def __init__(self, bench):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        super().__init__(bench, "nbdkit", ["nbdkit", "-f", "-i", "127.0.0.1", "-p", str(self.port), "memory", "128M"], None)
+
+    def wait_for_socket(self):
+        for _ in range(1000):
+            with socket.socket() as probe:
+                if not probe.connect_ex(("127.0.0.1", self.port)):
+                    return
+            time.sleep(0.01)
+        raise Missing("nbdkit does not listen")
+
+
+@figure("nvme.tcp.nbd", "x", floor=4)
+def tcp_nbd(bench, effort):
+    """Another protocol, driven by its own library."""
+    a = target(bench, "target", "--poll", "adaptive", "--log", "info")
+    b = Nbdkit(bench)
+    out = paired("nvme.tcp.nbd", reads(bench, a, effort), reads(bench, b, effort, program="nbd_peer"), effort)
+    a.stop()
+    b.stop()
+    return out
+
+
+@figure("ebs.crypt", "x", floor=0.9)
+def ebs_crypt(bench, effort):
+    """A guest's disk on a remote target, encrypted here, over the same in the clear. Both targets are on the server's core."""
+    key = bench.path("key")
+    with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as f:
+        f.write(os.urandom(64))
+    targets = [target(bench, f"target-{i}", "--log", "info") for i in range(2)]
+    stacks = [f"nvme-tcp:127.0.0.1:{t.port},nqn={NQN}" for t in targets]
+    a, b = ours(bench, "crypt", f"{stacks[0]} | crypt:keyfile={key},sector=4096"), ours(bench, "clear", stacks[1])
+    for server in a, b:
+        load(bench, server, op="fill", block=65536)
+    out = compare_iops("ebs.crypt", bench, a, b, effort, qd=32, op="verify")
+    for t in targets:
+        t.stop()
     return out
 
 
