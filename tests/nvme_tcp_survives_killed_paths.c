@@ -122,6 +122,31 @@ static void from_several_threads(void **state)
 	vio_backend_free(backend);
 }
 
+/* The better one is killed, comes back, and is used again without a loss. */
+static void the_better_one_is_returned_to(void **state)
+{
+	struct client c;
+	uint64_t round = 0;
+
+	(void)state;
+	our_state(&b, VIO_NVME_ANA_NON_OPTIMIZED);
+	client_open(&c, both());
+	our_kill(&a);
+	assert_int_equal(stamp_write(&c, WRITER_BLOCKS, ++round, 0, NULL, NULL), 0);
+	our_fork(&a);
+	while (!client_stat(&c, "moved")) {
+		assert_int_equal(stamp_write(&c, WRITER_BLOCKS, ++round, 0, NULL, NULL), 0);
+		assert_true(round < 60000);
+	}
+	stamp_verify(a.image, WRITER_BLOCKS, round);
+	our_kill(&b);
+	assert_int_equal(stamp_write(&c, WRITER_BLOCKS, ++round, 0, NULL, NULL), 0);
+	our_fork(&b);
+	assert_int_equal(client_stat(&c, "errors"), 0);
+	assert_int_equal(client_stat(&c, "reconnects"), 2);
+	client_close(&c);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
@@ -129,6 +154,7 @@ int main(void)
 		TEST(each_is_killed_in_turn),
 		TEST(each_is_inaccessible_in_turn),
 		TEST(from_several_threads),
+		TEST(the_better_one_is_returned_to),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,9 +98,13 @@ struct host {
 	uint8_t digests;
 	struct host_path path[HOST_PATHS];
 	unsigned npaths, at_path;
-	bool settled;	  /* on at_path, the best of a round */
-	bool visiting;	  /* any path will do */
-	uint64_t move_at; /* when to leave at_path; 0: it will do */
+	bool settled;			/* on at_path, the best of a round */
+	bool visiting;			/* any path will do */
+	uint64_t move_at;		/* when to leave at_path; 0: it will do */
+	uint64_t knock_at, knock_pause; /* see nvme_tcp_knock.c */
+	unsigned knock_path;
+	int knock_fd; /* if knocking */
+	bool knocking;
 
 	enum host_phase phase;
 	unsigned generation; /* of the association */
@@ -221,6 +225,14 @@ uint64_t vio__host_path_patience(struct host *h);
 /* The association ended by itself, or is to end because its path is not good enough. */
 void vio__host_path_lost(struct host *h);
 void vio__host_path_leave(struct host *h);
+
+/* nvme_tcp_knock.c: the path that is used is the best there is, or is not optimized; and it is used no more.
+ */
+void vio__host_knock_never(struct host *h);
+void vio__host_knock_later(struct host *h, uint64_t now);
+void vio__host_knock_end(struct host *h);
+/* It is time. True: one that was away accepts connections. */
+bool vio__host_knock(struct host *h, uint64_t now);
 
 /* nvme_tcp_admin.c: under the lock. What is due on the admin connection; -errno: it is of no use any more. */
 int vio__host_admin_dial(struct host *h);

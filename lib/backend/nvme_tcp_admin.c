@@ -181,7 +181,8 @@ static int admin_see_to(struct host *h, uint64_t now)
 
 	if (rc || h->script)
 		return rc;
-	if (h->move_at && now >= h->move_at) {
+	if ((h->move_at && now >= h->move_at) ||
+	    (h->knock_at && now >= h->knock_at && vio__host_knock(h, now))) {
 		vio__host_path_leave(h);
 	} else if (h->look_at && now >= h->look_at) {
 		h->look_at = 0;
@@ -235,6 +236,7 @@ uint64_t vio__host_admin_next(const struct host *h)
 		at = VIO_MIN(at, h->alive_at);
 		at = VIO_MIN(at, h->look_at && !h->script ? h->look_at : UINT64_MAX);
 		at = VIO_MIN(at, h->move_at && !h->script ? h->move_at : UINT64_MAX);
+		at = VIO_MIN(at, h->knock_at && !h->script ? h->knock_at : UINT64_MAX);
 	}
 	return at;
 }

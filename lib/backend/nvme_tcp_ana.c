@@ -134,6 +134,10 @@ void vio__host_path_taken(struct host *h, uint64_t now)
 	h->settled = false;
 	h->move_at = 0;
 	path_judge(h, now);
+	if (h->path[h->at_path].rank == RANK_NON_OPTIMIZED)
+		vio__host_knock_later(h, now);
+	else
+		vio__host_knock_never(h);
 }
 
 /* Reached in this round, and the best of those. */
@@ -177,6 +181,7 @@ uint64_t vio__host_path_patience(struct host *h)
 
 void vio__host_path_lost(struct host *h)
 {
+	vio__host_knock_end(h);
 	for (unsigned i = 0; i < h->npaths; i++)
 		h->path[i].rank = HOST_UNREACHED; /* as far as is known */
 }
