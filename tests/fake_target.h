@@ -76,6 +76,7 @@ static void *target_serve(void *arg)
 	t->fd[c->index] = -1;
 	close(c->fd);
 	pthread_mutex_unlock(&t->lock);
+	vio__dhchap_end(&c->chap);
 	while (c->first) {
 		struct target_later *next = c->first->next;
 
@@ -209,7 +210,7 @@ TARGET_FN void target_stop(struct target *t)
 /* The stack's text; `more` is ",key=value..." or "". */
 TARGET_FN const char *target_stack(const struct target *t, const char *more)
 {
-	static char text[256];
+	static char text[512];
 
 	snprintf(text, sizeof(text), "nvme-tcp:127.0.0.1:%u,nqn=" TARGET_NQN "%s", t->port, more);
 	return text;

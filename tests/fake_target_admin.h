@@ -3,7 +3,7 @@
 #ifndef TESTS_FAKE_TARGET_ADMIN_H
 #define TESTS_FAKE_TARGET_ADMIN_H
 
-#include "fake_target_pdu.h"
+#include "fake_target_auth.h"
 
 static void target_identify_controller(struct target *t, struct nvme_id_ctrl *i)
 {
@@ -125,8 +125,12 @@ static bool target_fabrics(struct target_conn *c, const struct nvme_cmd *cmd)
 		    d->cntlid != (n.qid ? 7 : 0xffff))
 			return target_answer(c, n.cid, NVME_STATUS(NVME_SC_CONNECT_INVALID_PARAM | 1 << 8),
 					     0);
-		return target_answer(c, n.cid, 0, target_lies(t, LIE_AUTH) ? 7 | 1 << 17 : 7);
+		return target_answer(c, n.cid, 0, t->auth || target_lies(t, LIE_AUTH) ? 7 | 1 << 17 : 7);
 	}
+	if (n.fctype == nvme_fabrics_type_auth_send)
+		return target_auth_send(c, cmd);
+	if (n.fctype == nvme_fabrics_type_auth_receive)
+		return target_auth_receive(c, cmd);
 	if (n.fctype == nvme_fabrics_type_property_set) {
 		t->csts = p.value & 1;
 		if (!(p.value & 1))

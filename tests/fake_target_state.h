@@ -3,6 +3,7 @@
 #ifndef TESTS_FAKE_TARGET_STATE_H
 #define TESTS_FAKE_TARGET_STATE_H
 
+#include "wire/nvme_dhchap.h"
 #include "wire/nvme_tcp.h"
 
 #include <netinet/in.h>
@@ -122,7 +123,10 @@ struct target {
 	unsigned ana_logs, writes;
 	unsigned io, resets, leaves, keep_alives, flushes;
 	uint32_t csts;
-	int event_fd; /* the connection that waits for an event, or -1 */
+	bool auth, chap_io; /* it wants hosts to authenticate; its lies are about I/O queues only */
+	int chap_lie;	    /* enum chap_lie */
+	unsigned convinced; /* hosts that it has proved itself to */
+	int event_fd;	    /* the connection that waits for an event, or -1 */
 	uint16_t event_cid;
 	bool event_hdgst;
 };
@@ -141,6 +145,9 @@ struct target_conn {
 	int fd;
 	unsigned index;
 	bool hdgst, ddgst, admin;
+	struct dhchap chap;
+	uint8_t said, heard[32];
+	bool right;
 	_Alignas(16) char data[TARGET_SIZE];
 };
 

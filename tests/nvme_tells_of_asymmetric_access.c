@@ -162,10 +162,13 @@ static void the_log_page_has_groups_and_their_namespaces(void **state)
 	assert_int_equal(ids[1], 3);
 	for (unsigned i = 92; i < sizeof(page); i++)
 		assert_int_equal(page[i], 0);
-	/* Its parts are the same, and it ends where it ends. */
+	/* Its parts are the same, and it ends where all groups and namespaces would. */
 	assert_int_equal(read_log(part, sizeof(part), 0, 52), 0);
 	assert_memory_equal(part, page + 52, 40);
-	assert_int_equal(read_log(part, sizeof(part), 0, 96), NVME_SC_INVALID_FIELD | NVME_SC_DNR);
+	assert_int_equal(read_log(part, 16, 0, 4096), 0);
+	assert_int_equal(read_log(part, 16, 0, 16 + 128 * 32 + 128 * 4), 0);
+	assert_int_equal(read_log(part, sizeof(part), 0, 16 + 128 * 32 + 128 * 4 + 4),
+			 NVME_SC_INVALID_FIELD | NVME_SC_DNR);
 	assert_int_equal(read_log(part, sizeof(part), 0, 50), NVME_SC_INVALID_FIELD | NVME_SC_DNR);
 	/* Groups only. */
 	assert_int_equal(read_log(page, sizeof(page), 1u << 8, 0), 0);

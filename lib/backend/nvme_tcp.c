@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 struct host_texts {
-	char *paths, *hostid, *digests;
+	char *paths, *hostid, *digests, *secret, *ctrl_secret;
 };
 
 static int host_digests(struct host *h, const char *text)
@@ -63,6 +63,8 @@ static int host_args(struct host *h, struct host_texts *t, const char *arg)
 		{ "hostnqn", VIO__ARG_TEXT, &h->hostnqn, 0, 0 },
 		{ "hostid", VIO__ARG_TEXT, &t->hostid, 0, 0 },
 		{ "digests", VIO__ARG_TEXT, &t->digests, 0, 0 },
+		{ "dhchap", VIO__ARG_TEXT, &t->secret, 0, 0 },
+		{ "dhchap-ctrl", VIO__ARG_TEXT, &t->ctrl_secret, 0, 0 },
 		{ "queues", VIO__ARG_NUM, &h->queues, 1, 1024 },
 		{ "depth", VIO__ARG_NUM, &h->depth, 1, LINK_SLOTS - 1 },
 		{ "timeout", VIO__ARG_NUM, &h->timeout, 1, 86400 },
@@ -78,6 +80,8 @@ static int host_args(struct host *h, struct host_texts *t, const char *arg)
 		return vio__fail(EINVAL,
 				 "nvme-tcp: the target's address is missing: nvme-tcp:ADDR:PORT,nqn=NQN");
 	rc = t->digests ? host_digests(h, t->digests) : 0;
+	if (!rc)
+		rc = vio__host_secrets(h, t->secret, t->ctrl_secret);
 	if (!rc)
 		rc = host_identity(h, t->hostid);
 	return rc ? rc : vio__host_paths(h, t->paths);
@@ -97,6 +101,9 @@ static int host_alloc(struct host *h)
 
 static void host_free(struct host *h)
 {
+	vio__host_auth_end(&h->auth);
+	vio__dhchap_wipe(&h->key, sizeof(h->key));
+	vio__dhchap_wipe(&h->ctrl_key, sizeof(h->ctrl_key));
 	vio__host_link_fini(&h->admin);
 	vio__host_paths_free(h);
 	free(h->counters);
@@ -136,6 +143,8 @@ static int host_open(struct vio_backend *b, const char *arg)
 	free(t.paths);
 	free(t.hostid);
 	free(t.digests);
+	free(t.secret);
+	free(t.ctrl_secret);
 	if (!rc)
 		rc = host_alloc(h);
 	if (!rc)
@@ -190,11 +199,9 @@ static void host_stats(struct vio_backend *b,
 const struct vio_backend_type vio__backend_nvme_tcp = {
 	.sz = sizeof(struct vio_backend_type),
 	.name = "nvme-tcp",
-	.help = "ADDR:PORT[+ADDR:PORT...],nqn=NQN[,nsid=N][,hostnqn=NQN][,hostid=UUID][,digests=none|header|"
-		"data|both]"
-		"[,queues=N][,depth=N][,timeout=S][,io-timeout=S][,keep-alive=S][,quiesce=S]: an NVMe/TCP "
-		"target's "
-		"namespace",
+	.help = "ADDR:PORT[+ADDR:PORT...],nqn=NQN[,nsid=N][,hostnqn=NQN][,hostid=UUID]"
+		"[,digests=none|header|data|both][,dhchap=FILE][,dhchap-ctrl=FILE][,queues=N][,depth=N]"
+		"[,timeout=S][,io-timeout=S][,keep-alive=S][,quiesce=S]: an NVMe/TCP target's namespace",
 	.priv = sizeof(struct host),
 	.lane_priv = sizeof(struct host_lane),
 	.scratch = sizeof(struct host_cut),

@@ -17,6 +17,7 @@
 
 #include "backend/nvme_tcp_link.h"
 #include "base/barrier.h"
+#include "wire/nvme_dhchap.h"
 
 #include <virtio-offload/impl/backend.h>
 
@@ -63,6 +64,17 @@ struct host_store {
 	uint8_t id[40];	   /* EUI64, NGUID, UUID */
 };
 
+/* A queue's authentication. */
+struct host_auth {
+	struct dhchap d;
+	bool on; /* under way */
+	uint8_t step;
+	const char *why; /* after an error: what it was */
+	struct iovec iov;
+	uint32_t len; /* of the message, where it was made before it is sent */
+	uint8_t message[DHCHAP_MESSAGE];
+};
+
 enum host_phase {
 	HOST_NONE,	/* no association, and nobody wants one */
 	HOST_SETUP,	/* the admin connection is being made */
@@ -81,7 +93,8 @@ struct host;
 struct host_step {
 	const char *what;
 	void (*ask)(struct host *h, struct host_slot *s);
-	/* 0: goes on; -EAGAIN: to be asked again a little later; another -errno ends it. */
+	/* 0: goes on; 1: to be asked again at once; -EAGAIN: to be asked again a little later; another -errno
+	 * ends it. */
 	int (*answer)(struct host *h, uint64_t result);
 	bool optional;			      /* it may refuse */
 	bool (*unless)(const struct host *h); /* left out if so */
@@ -119,7 +132,9 @@ struct host {
 	struct iovec reply_iov;
 	struct nvmf_connect_data hello;
 	struct iovec hello_iov;
-	const struct host_step *script; /* the conversation under way */
+	struct host_auth auth;
+	struct dhchap_key key, ctrl_key; /* len 0: none; never changes after open */
+	const struct host_step *script;	 /* the conversation under way */
 	unsigned script_left;
 	uint64_t ana_at;     /* how far the log page was read */
 	unsigned ana_left;   /* groups that follow */
@@ -174,6 +189,7 @@ struct host_lane {
 
 	struct nvmf_connect_data hello;
 	struct iovec hello_iov;
+	struct host_auth auth;
 	struct vio_task task;
 	struct vio_watch watch, bell; /* bell.fd: -1 until lane_open has it */
 	struct vio_timer tick;
@@ -233,6 +249,15 @@ void vio__host_knock_later(struct host *h, uint64_t now);
 void vio__host_knock_end(struct host *h);
 /* It is time. True: one that was away accepts connections. */
 bool vio__host_knock(struct host *h, uint64_t now);
+
+/* nvme_tcp_auth.c */
+int vio__host_secrets(struct host *h, const char *file, const char *ctrl_file);
+/* Of a Connect's result: a->on if there is something to be said; or why that queue can't be used. */
+const char *vio__host_auth_begin(struct host_auth *a, const struct host *h, uint64_t result);
+void vio__host_auth_ask(struct host_auth *a, struct host_slot *s);
+/* 1: to be asked again; 0: authenticated, and so is the target if that is wanted; -errno, and a->why. */
+int vio__host_auth_got(struct host_auth *a, const struct host *h, uint16_t status);
+void vio__host_auth_end(struct host_auth *a);
 
 /* nvme_tcp_admin.c: under the lock. What is due on the admin connection; -errno: it is of no use any more. */
 int vio__host_admin_dial(struct host *h);

@@ -71,8 +71,10 @@ static int admin_answer(struct host *h, uint16_t status, uint64_t result)
 		h->ask_at = vio__host_now() + ADMIN_AGAIN;
 		return 0;
 	}
+	if (rc > 0)
+		vio__host_admin_ask(h);
 	if (rc)
-		return rc;
+		return VIO_MIN(rc, 0);
 	do
 		h->script++;
 	while (--h->script_left && h->script->unless && h->script->unless(h));

@@ -6,7 +6,6 @@
 #include <stdio.h>
 
 #define CONNECT_ADMIN_ENTRIES 32u
-#define CONNECT_WANTS_AUTH (3u << 17)	      /* of a Connect's result: ATR, ASCR */
 #define CONNECT_CC (1u | 6u << 16 | 4u << 20) /* enabled, entries of 64 and of 16 bytes */
 #define CONNECT_SHUTDOWN (1u << 14)
 
@@ -43,14 +42,35 @@ static void connect_ask(struct host *h, struct host_slot *s)
 	h->alive_sent = vio__host_now();
 }
 
+static int connect_bad(const struct host *h, const char *why)
+{
+	return vio__fail(EACCES, "nvme-tcp: %s: %s: %s", h->path[h->at_path].name, h->nqn, why);
+}
+
 static int connect_got(struct host *h, uint64_t result)
 {
-	if (result & CONNECT_WANTS_AUTH)
-		return vio__fail(EACCES,
-				 "nvme-tcp: %s: %s wants its hosts to authenticate, which is not supported",
-				 h->path[h->at_path].name, h->nqn);
+	const char *why = vio__host_auth_begin(&h->auth, h, result);
+
 	h->cntlid = (uint16_t)result;
-	return 0;
+	return why ? connect_bad(h, why) : 0;
+}
+
+static bool auth_absent(const struct host *h)
+{
+	return !h->auth.on;
+}
+
+static void auth_ask(struct host *h, struct host_slot *s)
+{
+	vio__host_auth_ask(&h->auth, s);
+}
+
+static int auth_got(struct host *h, uint64_t result)
+{
+	int rc = vio__host_auth_got(&h->auth, h, 0);
+
+	(void)result;
+	return rc < 0 ? connect_bad(h, h->auth.why) : rc;
 }
 
 static void property(struct host_slot *s, bool set, unsigned reg, uint64_t value)
@@ -243,6 +263,7 @@ static int look_ids_got(struct host *h, uint64_t result)
 
 static const struct host_step script_setup[] = {
 	{ "Connect", connect_ask, connect_got, false, NULL },
+	{ "authentication", auth_ask, auth_got, false, auth_absent },
 	{ "Property Get of CAP", cap_ask, cap_got, false, NULL },
 	{ "Property Set of CC", enable_ask, just_so, false, NULL },
 	{ "Property Get of CSTS", status_ask, ready_got, false, NULL },

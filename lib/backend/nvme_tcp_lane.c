@@ -105,17 +105,14 @@ static int lane_greeted(struct host_link *k)
 	const struct host *h = v->lane->backend->priv;
 	struct host_slot *s = &k->slot[v->depth];
 
+	vio__host_auth_end(&v->auth);
 	vio__host_connect_cmd(s, &v->hello, &v->hello_iov, h, v->qid, v->cntlid, v->depth);
 	vio__host_link_post(k, s);
 	return 0;
 }
 
-static int lane_joined(struct host_lane *v, uint16_t status)
+static int lane_joined(struct host_lane *v)
 {
-	if (status) {
-		v->link.why = "the target refused to connect the queue";
-		return -ECONNREFUSED;
-	}
 	v->joined = true;
 	v->failing = false;
 	if (v->unproven)
@@ -126,6 +123,31 @@ static int lane_joined(struct host_lane *v, uint16_t status)
 	vio__host_more(v);
 	vio_lane_wake(v->lane);
 	return 0;
+}
+
+static int lane_auth(struct host_lane *v, int more)
+{
+	struct host_slot *s = &v->link.slot[v->depth];
+
+	if (more < 0)
+		v->link.why = v->auth.why;
+	if (more <= 0)
+		return more ? more : lane_joined(v);
+	vio__host_auth_ask(&v->auth, s);
+	vio__host_link_post(&v->link, s);
+	return 0;
+}
+
+/* Connect was answered, or a message of the authentication that follows. */
+static int lane_connected(struct host_lane *v, uint16_t status, uint64_t result)
+{
+	const struct host *h = v->lane->backend->priv;
+
+	if (v->auth.on)
+		return lane_auth(v, vio__host_auth_got(&v->auth, h, status));
+	v->auth.why = status ? "the target refused to connect the queue"
+			     : vio__host_auth_begin(&v->auth, h, result);
+	return lane_auth(v, v->auth.why ? -ECONNREFUSED : v->auth.on);
 }
 
 /* The first answer since the last loss. */
@@ -145,7 +167,7 @@ static int lane_answered(struct host_link *k, struct host_slot *s, uint16_t stat
 	struct host_lane *v = VIO_CONTAINER(k, struct host_lane, link);
 
 	if (VIO_UNLIKELY(s == &k->slot[v->depth]))
-		return lane_joined(v, status);
+		return lane_connected(v, status, result);
 	if (VIO_UNLIKELY(v->unproven) && !host_path_refuses(status))
 		lane_proven(v);
 	return vio__host_answered(k, s, status, result);
@@ -385,6 +407,7 @@ static void lane_free(struct host_lane *v)
 	vio_timer_cancel(v->lane->poller, &v->tick);
 	if (v->bell.fd >= 0)
 		close(v->bell.fd);
+	vio__host_auth_end(&v->auth);
 	vio__host_link_fini(&v->link);
 	free(v->free);
 }

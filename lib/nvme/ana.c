@@ -192,11 +192,11 @@ static size_t log_group(struct ana_writer *w, uint32_t group, uint8_t *at)
 	return sizeof(d) + d.nnsids * sizeof(uint32_t);
 }
 
-/* Groups without a namespace are left out. */
-static size_t log_groups(struct ana_writer *w, uint8_t *at, uint16_t *ngroups)
+/* Groups without a namespace are left out. Their number. */
+static uint16_t log_groups(struct ana_writer *w, uint8_t *at)
 {
 	const struct vio_nvme *s = w->s;
-	uint8_t *from = at;
+	uint16_t n = 0;
 
 	for (uint32_t i = 1; i <= s->max_ns; i++)
 		if (s->ns[i] && nv_attached(w->ctrl, i))
@@ -205,14 +205,15 @@ static size_t log_groups(struct ana_writer *w, uint8_t *at, uint16_t *ngroups)
 		if (!w->count[g])
 			continue;
 		at += log_group(w, g, at);
-		++*ngroups;
+		n++;
 	}
 	for (uint32_t i = 1; w->ids && i <= s->max_ns; i++)
 		if (s->ns[i] && nv_attached(w->ctrl, i))
 			*w->nsids[s->ns[i]->ana_group]++ = i;
-	return (size_t)(at - from);
+	return n;
 }
 
+/* As long as it could be: hosts go by that, and read the end of it by its own. */
 size_t nv_ana_log(struct nv_qp *qp, const struct nvme_cmd *cmd, struct nvme_ana_log *log)
 {
 	struct vio_nvme *s = qp->group->s;
@@ -220,15 +221,12 @@ size_t nv_ana_log(struct nv_qp *qp, const struct nvme_cmd *cmd, struct nvme_ana_
 		.s = s, .ctrl = qp->ctrl, .port = qp->group->port, .ids = !(cmd->cdw10 >> 8 & ANA_RGO)
 	};
 	bool retain = cmd->cdw10 & 1u << 15;
-	uint16_t ngroups = 0;
-	size_t size;
 
 	pthread_mutex_lock(&s->lock);
-	size = sizeof(*log) + log_groups(&w, (uint8_t *)(log + 1), &ngroups);
 	log->chgcnt = w.port->changes;
-	log->ngrps = ngroups;
+	log->ngrps = log_groups(&w, (uint8_t *)(log + 1));
 	if (!retain)
 		nv_event_read(qp->ctrl, NV_EVENT_ANA);
 	pthread_mutex_unlock(&s->lock);
-	return size;
+	return NV_ANA_LOG(s->max_ns);
 }

@@ -107,7 +107,7 @@ static uint64_t log_entries(const struct nv_qp *qp, struct nvme_req *r, uint64_t
 	for (const struct nv_listing *l = s->listings; l; l = l->next) {
 		struct nvmf_disc_log_entry e = { .trtype = NVMF_TRTYPE_TCP,
 						 .subtype = NVME_NQN_NVME,
-						 .treq = NVMF_TREQ_NOT_REQUIRED | NVMF_TREQ_DISABLE_SQFLOW,
+						 .treq = NVMF_TREQ_NOT_SPECIFIED | NVMF_TREQ_DISABLE_SQFLOW,
 						 .portid = l->port,
 						 .cntlid = UINT16_MAX,
 						 .asqsz = NV_ENTRIES };

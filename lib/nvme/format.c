@@ -68,6 +68,7 @@ static int format_resize(struct nv_ns *ns, unsigned lbaf)
 	struct vio_nvme *s = ns->s;
 	struct nv_formats f;
 
+	nv_bad_forget(ns);
 	nv_formats(s, ns, &f);
 	if (rc || f.now == lbaf)
 		return rc;

@@ -180,6 +180,8 @@ static bool lane_add(struct nv_lane *l, struct nvme_req *r)
 {
 	struct vio_req *v;
 
+	if (VIO_UNLIKELY(nv_io_at_once(l, r)))
+		return true;
 	if (l->nbatch == NV_BATCH)
 		lane_down(l);
 	if (vio_lane_room(l->lane) <= l->nbatch)

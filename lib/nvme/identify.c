@@ -7,9 +7,11 @@
 #define ID_BYTES 4096u
 
 #define ONCS_COMPARE (1u << 0)
+#define ONCS_WRITE_UNCORRECTABLE (1u << 1)
 #define ONCS_DSM (1u << 2)
 #define ONCS_WRITE_ZEROES (1u << 3)
 #define ONCS_VERIFY (1u << 7)
+#define ONCS_COPY (1u << 8)
 
 static void id_text(char *to, size_t size, const char *text)
 {
@@ -55,7 +57,9 @@ static void id_ctrl_io(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
 	id->cqes = 0x44;
 	id->nn = c->s->max_ns;
 	id->mnan = c->s->max_ns;
-	id->oncs = ONCS_COMPARE | ONCS_DSM | ONCS_WRITE_ZEROES | ONCS_VERIFY;
+	id->oncs = ONCS_COMPARE | ONCS_WRITE_UNCORRECTABLE | ONCS_DSM | ONCS_WRITE_ZEROES | ONCS_VERIFY |
+		   ONCS_COPY;
+	id->ocfs = 1; /* source ranges of format 0 */
 	id->fuses = NVME_CTRL_FUSES_COMPARE_AND_WRITE;
 	id->acwu = NV_FUSED_MAX / 65536 - 1; /* blocks of the largest size */
 	id->vwc = 1 | 2u << 1;		     /* a cache that a flush of one namespace empties */
@@ -118,6 +122,9 @@ static void id_ns_fill(const struct nv_port *port, const struct nv_ns *ns, struc
 	id->anagrpid = ns->ana_group;
 	id->nsfeat =
 		(uint8_t)(1u << 1 | (blocks ? 1u << 4 : 0)); /* NACWU, and the preferred sizes, are said */
+	id->mssrl = NV_COPY_RANGE;
+	id->mcl = NV_COPY_BLOCKS;
+	id->msrc = NV_COPY_RANGES - 1;
 	id->nacwu = (uint16_t)((NV_FUSED_MAX >> VIO_LOAD(&ns->shift)) - 1);
 	id->nmic = !ns->exclusive;
 	id->dlfeat = 1u << 3; /* Write Zeroes may deallocate */

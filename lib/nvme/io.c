@@ -102,7 +102,14 @@ static uint16_t io_dsm(const struct nv_ns *ns, struct nvme_req *r)
 	return 0;
 }
 
-static uint16_t io_check_rare(const struct nv_ns *ns, struct nvme_req *r)
+/* Why its blocks can't be read. */
+static inline uint16_t io_bad(struct nv_ns *ns, const struct nvme_req *r)
+{
+	return VIO_UNLIKELY(VIO_LOAD(&ns->bad.n)) ? nv_bad_status(ns, io_lba(&r->cmd), io_blocks(&r->cmd))
+						  : 0;
+}
+
+static uint16_t io_check_rare(struct nv_ns *ns, struct nvme_req *r)
 {
 	uint16_t status;
 
@@ -111,6 +118,7 @@ static uint16_t io_check_rare(const struct nv_ns *ns, struct nvme_req *r)
 		return ns->ops & 1u << VIO_OP_FLUSH ? 0 : NV_LATER;
 	case nvme_cmd_compare:
 		status = io_data(ns, r, false);
+		status = status ? status : io_bad(ns, r);
 		return status ? status : io_aux(r, r->len);
 	case nvme_cmd_write_zeroes:
 		status = io_writable(ns, VIO_OP_WRITE_ZEROES);
@@ -118,14 +126,21 @@ static uint16_t io_check_rare(const struct nv_ns *ns, struct nvme_req *r)
 	case nvme_cmd_dsm:
 		return io_dsm(ns, r);
 	case nvme_cmd_verify:
-		return io_verify(ns, r);
+		status = io_verify(ns, r);
+		return status ? status : io_bad(ns, r);
+	case nvme_cmd_write_uncor:
+		status = io_writable(ns, VIO_OP_WRITE);
+		return status ? status : io_range(ns, io_lba(&r->cmd), io_blocks(&r->cmd));
+	case nvme_cmd_copy:
+		status = io_writable(ns, VIO_OP_WRITE);
+		return status ? status : nv_copy_check(ns, r);
 	default:
 		return NV_NO(NVME_SC_INVALID_OPCODE);
 	}
 }
 
 /* 0: to the lane; NV_LATER: done at once; else why not. */
-static inline uint16_t io_check(struct nv_qp *qp, const struct nv_ns *ns, struct nvme_req *r)
+static inline uint16_t io_check(struct nv_qp *qp, struct nv_ns *ns, struct nvme_req *r)
 {
 	struct nv_counts *counts = &qp->group->counts;
 	uint16_t status;
@@ -133,6 +148,7 @@ static inline uint16_t io_check(struct nv_qp *qp, const struct nv_ns *ns, struct
 	switch (r->cmd.opcode) {
 	case nvme_cmd_read:
 		status = io_data(ns, r, true);
+		status = VIO_UNLIKELY(status) ? status : io_bad(ns, r);
 		nv_count(&counts->reads, 1);
 		nv_count(&counts->bytes_read, r->len);
 		return status;
@@ -258,6 +274,9 @@ void nv_io_fill(const struct nv_lane *l, struct nvme_req *r, struct vio_req *v)
 	case nvme_cmd_dsm:
 		fill_dsm(ns, r, v);
 		break;
+	case nvme_cmd_copy:
+		nv_copy_fill(ns, r, v, fua);
+		break;
 	default:
 		v->op = VIO_OP_FLUSH;
 		v->offset = 0;
@@ -281,17 +300,38 @@ static uint16_t io_status(const struct nvme_req *r, int res)
 	}
 }
 
+bool nv_io_at_once(const struct nv_lane *l, struct nvme_req *r)
+{
+	if (VIO_LIKELY(r->cmd.opcode != nvme_cmd_write_uncor))
+		return false;
+	nv_done(r, nv_bad_mark(l->ns, io_lba(&r->cmd), io_blocks(&r->cmd)));
+	return true;
+}
+
+/* What was marked is written. */
+static void io_unmark(struct nv_ns *ns, const struct nvme_req *r)
+{
+	if (r->cmd.opcode == nvme_cmd_write || r->cmd.opcode == nvme_cmd_write_zeroes)
+		nv_bad_unmark(ns, io_lba(&r->cmd), io_blocks(&r->cmd));
+}
+
 bool nv_io_finish(struct nv_lane *l, struct nvme_req *r, int res)
 {
 	r->status = 0;
 	if (VIO_UNLIKELY(res)) {
 		nv_count(&nv_qp_of(r)->group->counts.media_errors, 1);
 		r->status = io_status(r, res);
+		if (r->cmd.opcode == nvme_cmd_copy)
+			nv_copy_failed(r);
 	} else if (r->cmd.opcode == nvme_cmd_dsm && dsm_next(r, r->step + 1u)) {
+		return true;
+	} else if (r->cmd.opcode == nvme_cmd_copy && nv_copy_next(l->ns, r)) {
 		return true;
 	} else if (r->cmd.opcode == nvme_cmd_compare && memcmp(r->buf, r->aux, r->len)) {
 		r->status = NV_MEDIA(NVME_SC_COMPARE_FAILED) | NVME_STATUS_DNR;
 	}
+	if (VIO_UNLIKELY(!res && VIO_LOAD(&l->ns->bad.n)))
+		io_unmark(l->ns, r);
 	if (VIO_UNLIKELY(r->mate != NULL))
 		nv_fused_finish(l, r, r->status);
 	else
@@ -305,6 +345,10 @@ void nv_io_span(const struct nvme_req *r, uint64_t *lba, uint64_t *blocks)
 	*blocks = io_blocks(&r->cmd);
 	if (r->cmd.opcode == nvme_cmd_flush)
 		*blocks = 0;
+	if (r->cmd.opcode == nvme_cmd_copy) { /* two places: rather all */
+		*lba = 0;
+		*blocks = UINT64_MAX;
+	}
 	if (r->cmd.opcode != nvme_cmd_dsm)
 		return;
 	*lba = dsm_range(r)->slba;

@@ -121,7 +121,8 @@ static size_t log_effects(const struct nv_ctrl *c, union log_page *p)
 					 nvme_admin_get_features, nvme_admin_async_event,
 					 nvme_admin_keep_alive };
 	static const uint8_t io[] = { nvme_cmd_flush, nvme_cmd_read, nvme_cmd_compare, nvme_cmd_verify };
-	static const uint8_t changing[] = { nvme_cmd_write, nvme_cmd_write_zeroes, nvme_cmd_dsm };
+	static const uint8_t changing[] = { nvme_cmd_write, nvme_cmd_write_uncor, nvme_cmd_write_zeroes,
+					    nvme_cmd_dsm, nvme_cmd_copy };
 
 	for (unsigned i = 0; i < sizeof(admin); i++)
 		p->effects.acs[admin[i]] = EFFECT_SUPPORTED;

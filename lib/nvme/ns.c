@@ -25,6 +25,8 @@ void nv_ns_put(struct nv_ns *ns)
 	vio_backend_free(ns->backend);
 	nv_attach_free(ns);
 	pthread_mutex_destroy(&ns->fences.lock);
+	nv_bad_forget(ns);
+	pthread_mutex_destroy(&ns->bad.lock);
 	free(ns);
 }
 
@@ -129,6 +131,7 @@ static int ns_make(struct nv_ns **out, struct vio_nvme *s, struct vio_backend *b
 	ns->blocks = i.size >> ns->shift;
 	memcpy(ns->uuid, o->uuid, sizeof(ns->uuid));
 	pthread_mutex_init(&ns->fences.lock, NULL);
+	pthread_mutex_init(&ns->bad.lock, NULL);
 	vio__backend_ref(b);
 	*out = ns;
 	return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The NVMe controller from within. subsys.c, ns.c and ana.c are what embedders hold, qp.c
- * and group.c how a queue's commands reach the namespaces, io.c and fused.c what they do
- * there, fence.c what keeps them apart; ctrl.c,
+ * and group.c how a queue's commands reach the namespaces, io.c, copy.c and fused.c what
+ * they do there, bad_blocks.c which blocks can't be read, fence.c what keeps them apart; ctrl.c,
  * fabrics.c, auth.c, admin.c, abort.c, identify.c, features.c, log.c, discovery.c and events.c
  * are the controller; host.c who may have one.
  *
@@ -34,6 +34,9 @@
 #define NV_ABORTS 4u  /* Abort commands under way */
 #define NV_ERRORS 64u /* entries of the error log */
 #define NV_DSM_RANGES 256u
+#define NV_COPY_RANGES 128u
+#define NV_COPY_RANGE 65535u	     /* blocks of one */
+#define NV_COPY_BLOCKS (1u << 22)    /* of all of them */
 #define NV_FUSED_MAX (NPOOL_MAX / 2) /* bytes of a fused command */
 #define NV_MAX_NS 1024u
 #define NV_CNTLIDS 0xffefu /* larger ids are reserved */
@@ -64,6 +67,14 @@ struct nv_fences {
 	bool busy;	     /* they are waited for */
 };
 
+/* bad_blocks.c */
+struct nv_bad_piece;
+struct nv_bad {
+	pthread_mutex_t lock;
+	unsigned n; /* atomic */
+	struct nv_bad_piece **pieces;
+};
+
 struct nv_ns {
 	struct vio_nvme *s;
 	unsigned refs; /* atomic */
@@ -78,6 +89,7 @@ struct nv_ns {
 	uint32_t ana_group;
 	uint64_t blocks; /* atomic */
 	struct nv_fences fences;
+	struct nv_bad bad;
 	bool made;	/* by a host */
 	bool exclusive; /* private: to one controller at a time */
 	bool crypto_erase;
@@ -364,6 +376,21 @@ void nv_io_span(const struct nvme_req *r, uint64_t *lba, uint64_t *blocks); /* w
 /* Half of a fused command: its lane, or why there is none. more: bytes behind what it compares with. */
 uint16_t nv_io_check(struct nv_qp *qp, struct nvme_req *r, uint32_t more, struct nv_lane **l);
 
+/* What needs no request: done, and true. */
+bool nv_io_at_once(const struct nv_lane *l, struct nvme_req *r);
+
+/* bad_blocks.c, any thread; n: 64 Ki at most */
+uint16_t nv_bad_mark(struct nv_ns *ns, uint64_t lba, uint32_t n);
+void nv_bad_unmark(struct nv_ns *ns, uint64_t lba, uint32_t n);
+uint16_t nv_bad_status(struct nv_ns *ns, uint64_t lba, uint32_t n);
+void nv_bad_forget(struct nv_ns *ns);
+
+/* copy.c */
+uint16_t nv_copy_check(struct nv_ns *ns, struct nvme_req *r);
+void nv_copy_fill(const struct nv_ns *ns, const struct nvme_req *r, struct vio_req *v, bool fua);
+bool nv_copy_next(struct nv_ns *ns, struct nvme_req *r); /* a piece was moved: it goes on, or not */
+void nv_copy_failed(struct nvme_req *r);
+
 /* fence.c, any thread */
 void nv_fence_raise(struct nv_ns *ns, struct nv_fence *x);
 void nv_fence_lift(struct nv_ns *ns); /* the one that is up */
@@ -499,12 +526,12 @@ uint64_t nv_room(const struct vio_nvme *s, uint64_t bytes);	       /* what it ta
 struct nv_ctrl *nv_ctrl_new(struct vio_nvme *s); /* under the lock; NULL: no memory, or no id is left */
 void nv_ctrl_join(struct nv_qp *qp, struct nv_ctrl *c, uint16_t qid); /* under the lock */
 void nv_ctrl_free(struct nv_ctrl *c);				      /* under the lock */
-void nv_ctrl_leave(struct nv_qp *qp);	 /* under the lock; frees the last one's controller */
-void nv_ctrl_end(struct nv_ctrl *c);	 /* kills its queue pairs; under the lock */
-void nv_ctrl_end_io(struct nv_ctrl *c);	 /* all but the admin queue's */
+void nv_ctrl_leave(struct nv_qp *qp);		     /* under the lock; frees the last one's controller */
+void nv_ctrl_end(struct nv_ctrl *c);		     /* kills its queue pairs; under the lock */
+void nv_ctrl_end_io(struct nv_ctrl *c);		     /* all but the admin queue's */
 bool nv_ctrl_rename(struct nv_ctrl *c, uint16_t id); /* under the lock; false: another has it */
-void nv_ctrl_reset(struct nv_ctrl *c);	 /* features are the defaults again */
-void nv_ctrl_alive(struct nv_qp *admin); /* starts its time anew */
+void nv_ctrl_reset(struct nv_ctrl *c);		     /* features are the defaults again */
+void nv_ctrl_alive(struct nv_qp *admin);	     /* starts its time anew */
 void nv_ctrl_error(struct nv_qp *qp, const struct nvme_req *r);
 uint64_t nv_ctrl_cap(const struct nv_ctrl *c);
 uint64_t nv_power_on_ns(const struct vio_nvme *s);

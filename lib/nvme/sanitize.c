@@ -127,6 +127,7 @@ static void san_job(struct nv_op *op)
 		int one = crypto ? vio_backend_erase(op->ns[i]->backend)
 				 : san_overwrite(op, op->ns[i], &passes);
 
+		nv_bad_forget(op->ns[i]);
 		rc = rc ? rc : one;
 		least = VIO_MIN(least, passes);
 	}

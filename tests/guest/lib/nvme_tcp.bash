@@ -1,11 +1,13 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 # nvme_tcp_life: Linux as host of our NVMe/TCP target: finds it, connects with and without digests, reads, writes and
-# verifies, sees namespaces come, grow and go, resets the controller and loses the target in the midst of I/O.
+# verifies, sees namespaces come, grow and go, resets the controller and loses the target in the midst of I/O. Then two
+# targets serve it, each by a path.
 nvme_tcp_life() {
 	truncate -s 128M "$work/a.raw"
 	target_start --ns "file:$work/a.raw" --threads 2 --allow $nvme_host --stats
-	guest_run "${nvme_net[@]}" < <(nvme_script <"$guest_lib/nvme_tcp.guest") || fail "the guest's script failed"
-	child_stop target
+	guest_run "${nvme_net[@]}" < <(cat "$guest_lib"/nvme_{tcp,paths}.guest | nvme_script) || fail "the guest's script failed"
+	paths_end
+	grep -q '^  connections: 0, ' "$work/path1.log" || fail "connections are left: $(tail -5 "$work/path1.log")"
 	grep -q '^  connections: 0, ' "$work/target.log" || fail "connections are left: $(tail -5 "$work/target.log")"
 }
