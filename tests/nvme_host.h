@@ -349,6 +349,7 @@ struct host_who {
 	const char *subnqn, *hostnqn;
 	uint16_t qid, cntlid, sqsize;
 	uint8_t cattr;
+	uint8_t hostid; /* which of several hosts it is */
 	uint32_t kato;
 };
 
@@ -361,7 +362,7 @@ MAYBE_UNUSED static uint16_t host_connect(struct host *h, const struct host_who 
 				      .sqsize = w->sqsize,
 				      .cattr = w->cattr,
 				      .kato = w->kato };
-	struct nvmf_connect_data d = { .hostid = { 1, 2, 3 }, .cntlid = w->cntlid };
+	struct nvmf_connect_data d = { .hostid = { 1, 2, 3, w->hostid }, .cntlid = w->cntlid };
 	struct nvme_cmd cmd;
 
 	memcpy(d.subsysnqn, w->subnqn ? w->subnqn : HOST_TARGET_NQN,

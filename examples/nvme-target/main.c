@@ -6,6 +6,7 @@
 #include "target.h"
 #include <virtio-offload/impl/poll.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -58,6 +59,23 @@ static void catch_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* The file of its reservations has the namespace's id in its name, which therefore is looked for here. */
+static int namespace_place(struct target *t, struct vio_backend *b, struct vio_nvme_ns_opts *o)
+{
+	char path[4096];
+	int rc = -EEXIST;
+
+	if (!t->reservations)
+		return vio_nvme_ns_add(t->subsystem, b, o);
+	o->reservations = path;
+	for (uint32_t id = 1; rc == -EEXIST && id <= MAX_NAMESPACES; id++) {
+		o->nsid = id;
+		snprintf(path, sizeof(path), "%s/namespace-%u", t->reservations, id);
+		rc = vio_nvme_ns_add(t->subsystem, b, o);
+	}
+	return rc;
+}
+
 int namespace_add(struct target *t, const char *stack, unsigned group)
 {
 	VIO_OPTS(vio_nvme_ns_opts, o, .read_only = t->read_only, .ana_group = group);
@@ -66,7 +84,7 @@ int namespace_add(struct target *t, const char *stack, unsigned group)
 
 	if (vio_backend_parse(&b, t->scope, stack))
 		return -1;
-	nsid = vio_nvme_ns_add(t->subsystem, b, &o);
+	nsid = namespace_place(t, b, &o);
 	vio_backend_free(b);
 	if (nsid > 0)
 		access_note_group(t, group);

@@ -20,6 +20,7 @@ static const struct option names[] = {
 	{ "threads", required_argument, NULL, 't' },
 	{ "poll", required_argument, NULL, 'p' },
 	{ "control", required_argument, NULL, 'c' },
+	{ "reservations", required_argument, NULL, 'P' },
 	{ "read-only", no_argument, NULL, 'r' },
 	{ "no-digests", no_argument, NULL, 'd' },
 	{ "stats", optional_argument, NULL, 'S' },
@@ -55,6 +56,8 @@ static int help(void)
 	     "                      inaccessible, persistent-loss, change (optimized)\n"
 	     "  --allow HOSTNQN     a host that may connect, and no others; may be there several times\n"
 	     "  --serial TEXT       what hosts read as serial number: 20 bytes at most\n"
+	     "  --reservations DIR  where namespaces keep their reservations through a restart, if hosts "
+	     "want that\n"
 	     "  --read-only         hosts cannot write\n"
 	     "  --threads N         threads that serve connections: 1..64 (1)\n"
 	     "  --poll MODE         event: sleep when idle; busy: never; adaptive: spin a while, then sleep "
@@ -178,6 +181,9 @@ static int read_one(struct target *t, int option)
 		return 0;
 	case 'c':
 		t->control = optarg;
+		return 0;
+	case 'P':
+		t->reservations = optarg;
 		return 0;
 	case 'n':
 		if (t->nstacks < MAX_NAMESPACES)

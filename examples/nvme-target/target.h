@@ -15,7 +15,7 @@
 
 struct target {
 	/* As the command line has it; the texts are argv's. */
-	const char *nqn, *serial, *control;
+	const char *nqn, *serial, *reservations, *control;
 	const char *stacks[MAX_NAMESPACES], *hosts[MAX_HOSTS];
 	const char *sockets[MAX_GUESTS], *listens[MAX_LISTENS], *refers[MAX_LISTENS], *states[MAX_LISTENS];
 	unsigned stack_group[MAX_NAMESPACES];

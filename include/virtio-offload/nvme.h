@@ -91,6 +91,10 @@ struct vio_nvme_ns_opts {
 	bool made;	    /* by a host, which may delete it (nvme_manage.h): detached as well */
 	bool private_;	    /* attached to one controller at a time */
 	bool reserved2[5];  /* 0 */
+	/* The file that reservations are kept in, so that they outlive the process where a host wants that; it
+	 * is made when it is needed, and replaced as a whole. Written on pollers' threads. NULL: they end with
+	 * the process. */
+	const char *reservations;
 };
 
 /*

@@ -34,6 +34,10 @@ void nv_ctrl_reset(struct nv_ctrl *c)
 	f->temp_over = 0x157;
 	f->coalescing = 0;
 	memset(f->not_coalesced, 0, sizeof(f->not_coalesced));
+	memset(c->resv_mask, 0, sizeof(c->resv_mask));
+	c->notices.n = 0;
+	if (c->pci) /* over fabrics it is its Connect's */
+		memset(c->hostid, 0, sizeof(c->hostid));
 	VIO_STORE(&f->write_cache, true);
 	VIO_STORE(&f->queues, c->max_queues);
 }

@@ -6,6 +6,7 @@
 #define FEAT_SAVE (1u << 31)
 enum feat_select { FEAT_CURRENT, FEAT_DEFAULT, FEAT_SAVED, FEAT_CAPABILITIES };
 #define FEAT_CHANGEABLE 4u /* of a feature's capabilities */
+#define FEAT_OF_NS 2u
 
 /* Those that are only kept. */
 static uint32_t *feat_plain(struct nv_features *f, uint8_t id, uint32_t cdw11)
@@ -36,6 +37,11 @@ static bool feat_interrupts(uint8_t id)
 	return id == NVME_FEAT_FID_IRQ_COALESCE || id == NVME_FEAT_FID_IRQ_CONFIG;
 }
 
+static bool feat_of_ns(uint8_t id)
+{
+	return id == NVME_FEAT_FID_RESV_MASK || id == NVME_FEAT_FID_RESV_PERSIST;
+}
+
 static bool feat_known(const struct nv_ctrl *c, uint8_t id)
 {
 	switch (id) {
@@ -50,6 +56,8 @@ static bool feat_known(const struct nv_ctrl *c, uint8_t id)
 	case NVME_FEAT_FID_NUM_QUEUES:
 	case NVME_FEAT_FID_WRITE_ATOMIC:
 	case NVME_FEAT_FID_HOST_ID:
+	case NVME_FEAT_FID_RESV_MASK:
+	case NVME_FEAT_FID_RESV_PERSIST:
 		return !c->discovery;
 	default:
 		return c->pci && feat_interrupts(id);
@@ -121,8 +129,11 @@ uint16_t nv_features_set(struct nv_qp *qp, struct nvme_req *r)
 		return 0;
 	case NVME_FEAT_FID_IRQ_CONFIG:
 		return feat_vector(&c->f, r, true);
-	case NVME_FEAT_FID_HOST_ID: /* Connect said who it is */
-		return NV_NO_SPECIFIC(NVME_SC_FEATURE_NOT_CHANGEABLE);
+	case NVME_FEAT_FID_HOST_ID:
+		return nv_resv_host_set(qp, r);
+	case NVME_FEAT_FID_RESV_MASK:
+	case NVME_FEAT_FID_RESV_PERSIST:
+		return nv_resv_feature_set(qp, r);
 	default:
 		return feat_set_plain(c, r, id);
 	}
@@ -130,13 +141,14 @@ uint16_t nv_features_set(struct nv_qp *qp, struct nvme_req *r)
 
 static uint16_t feat_get_host(const struct nv_ctrl *c, struct nvme_req *r)
 {
+	bool wide = r->cmd.cdw11 & 1;
 	uint16_t status;
 
-	if (!(r->cmd.cdw11 & 1))
+	if (!wide && !c->pci)
 		return NV_NO(NVME_SC_INVALID_FIELD); /* over fabrics ids have 128 bits */
-	status = nv_data_at_least(r, sizeof(c->hostid));
+	status = nv_data_at_least(r, wide ? 16 : 8);
 	if (!status)
-		memcpy(r->buf, c->hostid, sizeof(c->hostid));
+		memcpy(r->buf, c->hostid, wide ? 16 : 8);
 	return status;
 }
 
@@ -175,15 +187,18 @@ uint16_t nv_features_get(struct nv_qp *qp, struct nvme_req *r)
 		return NV_NO(NVME_SC_INVALID_FIELD);
 	switch (r->cmd.cdw10 >> 8 & 7) {
 	case FEAT_CURRENT:
-		return feat_get(qp->ctrl, r, id);
+		return feat_of_ns(id) ? nv_resv_feature_get(qp, r, false) : feat_get(qp->ctrl, r, id);
 	case FEAT_DEFAULT:
 	case FEAT_SAVED: /* which, as nothing can be saved, is the default */
 		if (id == NVME_FEAT_FID_HOST_ID)
 			return NV_NO(NVME_SC_INVALID_FIELD);
+		if (feat_of_ns(id))
+			return nv_resv_feature_get(qp, r, true);
 		nv_ctrl_reset(&fresh);
 		return feat_get(&fresh, r, id);
 	case FEAT_CAPABILITIES:
-		r->result = id == NVME_FEAT_FID_HOST_ID ? 0 : FEAT_CHANGEABLE;
+		r->result = id == NVME_FEAT_FID_HOST_ID && !qp->ctrl->pci ? 0 : FEAT_CHANGEABLE;
+		r->result |= feat_of_ns(id) ? FEAT_OF_NS : 0;
 		return 0;
 	default:
 		return NV_NO(NVME_SC_INVALID_FIELD);

@@ -83,6 +83,20 @@ void nv_fence_drained(struct nv_lane *l)
 	fence_answer(l);
 }
 
+/* Commands that have not begun, of those that it ends. */
+static void fence_abort(const struct nv_fence *x, struct nvme_reqs *list)
+{
+	struct nvme_reqs all = *list;
+	struct nvme_req *r;
+
+	*list = (struct nvme_reqs){ 0 };
+	while ((r = nvme_reqs_pop(&all)))
+		if (!r->mate && x->aborts(x, r))
+			nv_done(r, NVME_STATUS(NVME_SC_CMD_ABORTED_PREMEPT));
+		else
+			nvme_reqs_push(list, r);
+}
+
 /* What was held back is looked at again. */
 static void fence_release(struct nv_lane *l)
 {
@@ -104,6 +118,8 @@ static void fence_msg(struct vio_msg *m)
 	l->fence_blocks = up ? up->blocks : 0;
 	pthread_mutex_unlock(&f->lock);
 	fence_release(l);
+	if (up && up->aborts)
+		fence_abort(up, &l->waiting);
 	l->epoch ^= 1;
 	l->fence_due = true;
 	vio_task_wake(l->group->poller, l->group->task);

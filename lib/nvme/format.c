@@ -152,6 +152,9 @@ uint16_t nv_format(struct nv_qp *qp, struct nvme_req *r)
 
 	if (!all && (!nsid || nsid > s->max_ns))
 		return NV_NO(NVME_SC_INVALID_NS);
+	status = nv_resv_refuses_admin(qp, nsid);
+	if (status)
+		return status;
 	op = nv_op_new(qp, r, format_job, all ? s->max_ns : 1);
 	if (!op)
 		return NVME_STATUS(NVME_SC_INTERNAL);

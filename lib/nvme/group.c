@@ -207,6 +207,17 @@ void nv_group_submit(struct nv_lane *l, struct nvme_req *r)
 		nvme_reqs_push(&l->waiting, r);
 }
 
+/* A command of several steps: its host may have lost the right to go on. */
+static void lane_again(struct nv_lane *l, struct nvme_req *r)
+{
+	uint16_t status = nv_resv_refuses(nv_qp_of(r), l->ns, r->cmd.opcode);
+
+	if (VIO_UNLIKELY(status))
+		lane_refuse(l, r, status);
+	else
+		nv_group_submit(l, r);
+}
+
 static void lane_up(struct nv_lane *l, struct vio_req **v, unsigned n)
 {
 	l->under_way -= n;
@@ -217,7 +228,7 @@ static void lane_up(struct nv_lane *l, struct vio_req **v, unsigned n)
 		vio_req_put(l->reqs, v[i]);
 		l->under_way_by[r->epoch]--;
 		if (VIO_UNLIKELY(nv_io_finish(l, r, res)))
-			nv_group_submit(l, r);
+			lane_again(l, r);
 	}
 }
 
@@ -227,7 +238,11 @@ static unsigned lane_go_on(struct nv_lane *l)
 	unsigned work = 0;
 
 	for (; l->waiting.head; work++) {
+		const struct nvme_req *r = l->waiting.head;
 		uint16_t status = nv_ana_refuses(l);
+
+		if (!status)
+			status = nv_resv_refuses(nv_qp_of(r), l->ns, r->cmd.opcode);
 
 		if (VIO_UNLIKELY(status))
 			lane_refuse(l, nvme_reqs_pop(&l->waiting), status);

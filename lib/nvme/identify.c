@@ -10,6 +10,7 @@
 #define ONCS_WRITE_UNCORRECTABLE (1u << 1)
 #define ONCS_DSM (1u << 2)
 #define ONCS_WRITE_ZEROES (1u << 3)
+#define ONCS_RESERVATIONS (1u << 5)
 #define ONCS_VERIFY (1u << 7)
 #define ONCS_COPY (1u << 8)
 
@@ -49,6 +50,7 @@ static void id_ctrl_io(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
 	id->cmic = 1u | 1u << 1 | 1u << 3; /* several ports and controllers, asymmetric access */
 	id->oaes = NVME_CTRL_OAES_NA | NVME_CTRL_OAES_ANA;
 	id->frmw = 1 | 1u << 1; /* one slot, which is fixed */
+	id->ctratt |= 1;	/* host identifiers of 128 bits */
 	id->lpa |= 1u << 1 | 1u << 5;
 	id->rab = 6;
 	id->wctemp = 0x157;
@@ -58,7 +60,7 @@ static void id_ctrl_io(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
 	id->nn = c->s->max_ns;
 	id->mnan = c->s->max_ns;
 	id->oncs = ONCS_COMPARE | ONCS_WRITE_UNCORRECTABLE | ONCS_DSM | ONCS_WRITE_ZEROES | ONCS_VERIFY |
-		   ONCS_COPY;
+		   ONCS_COPY | ONCS_RESERVATIONS;
 	id->ocfs = 1; /* source ranges of format 0 */
 	id->fuses = NVME_CTRL_FUSES_COMPARE_AND_WRITE;
 	id->acwu = NV_FUSED_MAX / 65536 - 1; /* blocks of the largest size */
@@ -125,6 +127,7 @@ static void id_ns_fill(const struct nv_port *port, const struct nv_ns *ns, struc
 	id->mssrl = NV_COPY_RANGE;
 	id->mcl = NV_COPY_BLOCKS;
 	id->msrc = NV_COPY_RANGES - 1;
+	id->rescap = 0xfe | nv_resv_persists(ns); /* all types; IEKEY as of NVMe 1.3 */
 	id->nacwu = (uint16_t)((NV_FUSED_MAX >> VIO_LOAD(&ns->shift)) - 1);
 	id->nmic = !ns->exclusive;
 	id->dlfeat = 1u << 3; /* Write Zeroes may deallocate */
@@ -161,6 +164,7 @@ static uint16_t id_ns_independent(const struct nv_qp *qp, struct nvme_req *r)
 
 	if (ns) {
 		id->nmic = !ns->exclusive;
+		id->rescap = 0xfe | nv_resv_persists(ns);
 		id->nsattr = ns->read_only;
 		id->nstat = 1; /* ready */
 		id->anagrpid = ns->ana_group;

@@ -194,6 +194,14 @@ void nv_io(struct nv_qp *qp, struct nvme_req *r)
 	}
 	l = io_lane(qp, r->cmd.nsid, &status);
 	if (VIO_LIKELY(!status))
+		status = nv_resv_refuses(qp, l->ns, r->cmd.opcode);
+	if (VIO_UNLIKELY(!status && nv_resv_is(r->cmd.opcode))) {
+		status = nv_resv(l, r);
+		if (status != NV_LATER)
+			nv_done(r, status);
+		return;
+	}
+	if (VIO_LIKELY(!status))
 		status = io_check(qp, l->ns, r);
 	if (VIO_LIKELY(!status))
 		nv_group_submit(l, r);
@@ -206,6 +214,7 @@ uint16_t nv_io_check(struct nv_qp *qp, struct nvme_req *r, uint32_t more, struct
 	uint16_t status = 0;
 
 	*l = io_lane(qp, r->cmd.nsid, &status);
+	status = status ? status : nv_resv_refuses(qp, (*l)->ns, r->cmd.opcode);
 	status = status ? status : io_check(qp, (*l)->ns, r);
 	if (!status && r->len > NV_FUSED_MAX)
 		status = NV_NO(NVME_SC_AWU_EXCEEDED);

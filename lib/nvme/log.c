@@ -10,6 +10,8 @@
 #define LOG_RAE (1u << 15)  /* retain the asynchronous event */
 #define LOG_UNITS 512000ull /* SMART counts data in thousands of 512 bytes */
 #define LOG_KELVIN 273u
+#define LOG_SCOPE_NS (1u << 20)
+#define LOG_SCOPE_CTRL (1u << 21)
 
 #define EFFECT_SUPPORTED 1u
 #define EFFECT_CHANGES_DATA (1u << 1)
@@ -26,6 +28,7 @@ union log_page {
 	struct nvme_supported_log_pages pages;
 	struct nvme_fid_supported_effects_log features;
 	struct nvme_ana_log ana;
+	struct nvme_resv_notification_log reservation;
 	struct nvme_sanitize_log_page sanitize;
 	uint8_t bytes[NV_ANA_LOG(NV_MAX_NS)];
 };
@@ -120,7 +123,9 @@ static size_t log_effects(const struct nv_ctrl *c, union log_page *p)
 					 nvme_admin_abort_cmd,	  nvme_admin_set_features,
 					 nvme_admin_get_features, nvme_admin_async_event,
 					 nvme_admin_keep_alive };
-	static const uint8_t io[] = { nvme_cmd_flush, nvme_cmd_read, nvme_cmd_compare, nvme_cmd_verify };
+	static const uint8_t io[] = { nvme_cmd_flush,	     nvme_cmd_read,	   nvme_cmd_compare,
+				      nvme_cmd_verify,	     nvme_cmd_resv_report, nvme_cmd_resv_register,
+				      nvme_cmd_resv_acquire, nvme_cmd_resv_release };
 	static const uint8_t changing[] = { nvme_cmd_write, nvme_cmd_write_uncor, nvme_cmd_write_zeroes,
 					    nvme_cmd_dsm, nvme_cmd_copy };
 
@@ -151,6 +156,7 @@ static size_t log_pages(const struct nv_ctrl *c, union log_page *p)
 				       NVME_LOG_LID_CHANGED_NS,
 				       NVME_LOG_LID_CMD_EFFECTS,
 				       NVME_LOG_LID_ANA,
+				       NVME_LOG_LID_RESERVATION,
 				       NVME_LOG_LID_FID_SUPPORTED_EFFECTS };
 
 	for (unsigned i = 0; i < sizeof(ids); i++)
@@ -169,7 +175,9 @@ static size_t log_features(union log_page *p)
 				       NVME_FEAT_FID_KATO,	   NVME_FEAT_FID_HOST_ID };
 
 	for (unsigned i = 0; i < sizeof(ids); i++)
-		p->features.fid_support[ids[i]] = EFFECT_SUPPORTED | 1u << 20; /* of the controller's scope */
+		p->features.fid_support[ids[i]] = EFFECT_SUPPORTED | LOG_SCOPE_CTRL;
+	p->features.fid_support[NVME_FEAT_FID_RESV_MASK] = EFFECT_SUPPORTED | LOG_SCOPE_NS;
+	p->features.fid_support[NVME_FEAT_FID_RESV_PERSIST] = EFFECT_SUPPORTED | LOG_SCOPE_NS;
 	return sizeof(p->features);
 }
 
@@ -196,6 +204,8 @@ static size_t log_make(struct nv_qp *qp, const struct nvme_cmd *cmd, union log_p
 		return log_effects(qp->ctrl, p);
 	case NVME_LOG_LID_ANA:
 		return nv_ana_log(qp, cmd, &p->ana);
+	case NVME_LOG_LID_RESERVATION:
+		return nv_resv_log(qp->ctrl, &p->reservation, cmd->cdw10 & LOG_RAE);
 	case NVME_LOG_LID_SANITIZE:
 		return qp->group->s->manager.work ? nv_sanitize_log(qp, &p->sanitize, cmd->cdw10 & LOG_RAE)
 						  : 0;

@@ -334,11 +334,14 @@ static uint16_t mgmt_delete(struct nv_qp *qp, struct nvme_req *r)
 
 uint16_t nv_ns_mgmt(struct nv_qp *qp, struct nvme_req *r)
 {
+	uint16_t status;
+
 	switch (r->cmd.cdw10 & 0xf) {
 	case NVME_NS_MGMT_SEL_CREATE:
 		return mgmt_create(qp, r);
 	case NVME_NS_MGMT_SEL_DELETE:
-		return mgmt_delete(qp, r);
+		status = nv_resv_refuses_admin(qp, r->cmd.nsid);
+		return status ? status : mgmt_delete(qp, r);
 	default:
 		return NV_NO(NVME_SC_INVALID_FIELD);
 	}

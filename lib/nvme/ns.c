@@ -26,6 +26,7 @@ void nv_ns_put(struct nv_ns *ns)
 	nv_attach_free(ns);
 	pthread_mutex_destroy(&ns->fences.lock);
 	nv_bad_forget(ns);
+	nv_resv_free(ns);
 	pthread_mutex_destroy(&ns->bad.lock);
 	free(ns);
 }
@@ -133,8 +134,12 @@ static int ns_make(struct nv_ns **out, struct vio_nvme *s, struct vio_backend *b
 	pthread_mutex_init(&ns->fences.lock, NULL);
 	pthread_mutex_init(&ns->bad.lock, NULL);
 	vio__backend_ref(b);
-	*out = ns;
-	return 0;
+	rc = nv_resv_init(ns, o->reservations);
+	if (rc)
+		nv_ns_put(ns);
+	else
+		*out = ns;
+	return rc;
 }
 
 /* Under the lock. */
@@ -149,6 +154,9 @@ static int ns_place(struct vio_nvme *s, struct nv_ns *ns)
 		return vio__fail(ENOSPC, "nvme: all %u namespaces are in use", s->max_ns);
 	if (s->ns[ns->nsid] || s->reserved[ns->nsid])
 		return vio__fail(EEXIST, "nvme: there is a namespace %u already", ns->nsid);
+	for (uint32_t i = 1; i <= s->max_ns; i++)
+		if (s->ns[i] && nv_resv_same_file(s->ns[i], ns))
+			return vio__fail(EBUSY, "nvme: namespace %u keeps its reservations there", i);
 	if (!memcmp(ns->uuid, none, sizeof(none)))
 		nv_id_of(ns->uuid, s->nqn, ns->nsid);
 	s->ns[ns->nsid] = ns;

@@ -34,6 +34,7 @@
 #define NV_ABORTS 4u  /* Abort commands under way */
 #define NV_ERRORS 64u /* entries of the error log */
 #define NV_DSM_RANGES 256u
+#define NV_RIGHTS 4u /* a queue remembers, by namespace */
 #define NV_COPY_RANGES 128u
 #define NV_COPY_RANGE 65535u	     /* blocks of one */
 #define NV_COPY_BLOCKS (1u << 22)    /* of all of them */
@@ -55,6 +56,8 @@ struct nv_fence {
 	uint64_t lba, blocks;
 	struct vio_poller *poller;
 	struct vio_msg msg; /* to whom it belongs, when it is up */
+	/* Whether it ends a command that has not begun; NULL: none. On the lanes' threads. */
+	bool (*aborts)(const struct nv_fence *x, const struct nvme_req *r);
 };
 
 /* Of a namespace; under its own lock. */
@@ -90,8 +93,10 @@ struct nv_ns {
 	uint64_t blocks; /* atomic */
 	struct nv_fences fences;
 	struct nv_bad bad;
-	bool made;	/* by a host */
-	bool exclusive; /* private: to one controller at a time */
+	struct nv_resv *resv;
+	uint64_t reserved; /* 0: nobody has reserved it; else the number of that change; atomic */
+	bool made;	   /* by a host */
+	bool exclusive;	   /* private: to one controller at a time */
 	bool crypto_erase;
 	uint64_t room;		   /* that it takes of the capacity; 0 if no host has made it */
 	uint64_t erased, to_erase; /* bytes, while it is formatted or sanitized; atomic */
@@ -201,6 +206,12 @@ struct nv_qp {
 		uint8_t hostid[16];
 	} left;
 
+	/* What its host may do where namespaces are reserved, as of the change with the number. */
+	struct nv_rights {
+		uint64_t number;
+		bool read, write;
+	} rights[NV_RIGHTS];
+
 	/* From other threads. */
 	struct vio_msg kill, event;
 	bool kill_posted, event_posted; /* under the lock */
@@ -230,7 +241,26 @@ struct nv_features {
 };
 
 /* What a host may be told of by an asynchronous event. */
-enum nv_event { NV_EVENT_NS, NV_EVENT_ANA, NV_EVENT_DISCOVERY, NV_EVENT_SANITIZE, NV_EVENTS };
+enum nv_event {
+	NV_EVENT_NS,
+	NV_EVENT_ANA,
+	NV_EVENT_DISCOVERY,
+	NV_EVENT_SANITIZE,
+	NV_EVENT_RESERVATION,
+	NV_EVENTS
+};
+
+/* Reservation notifications. */
+#define NV_NOTICES 16u
+struct nv_notices {
+	uint64_t count;
+	unsigned n;
+	struct nv_notice {
+		uint64_t count;
+		uint32_t nsid;
+		uint8_t type;
+	} at[NV_NOTICES];
+};
 
 struct nv_ctrl {
 	struct vio_nvme *s;
@@ -256,6 +286,8 @@ struct nv_ctrl {
 	uint32_t *changed; /* namespace ids, in no order, each once */
 	unsigned nchanged;
 	bool many_changed; /* more than the log page holds */
+	struct nv_notices notices;
+	uint8_t resv_mask[NV_MAX_NS + 1]; /* by namespace: what it does not want to be told */
 	/* By enum nv_event, a bit each. */
 	uint32_t events_due;	/* to be told when the host has room, and has read of the last */
 	uint32_t events_masked; /* it was told and has not read the log page yet */
@@ -378,6 +410,39 @@ uint16_t nv_io_check(struct nv_qp *qp, struct nvme_req *r, uint32_t more, struct
 
 /* What needs no request: done, and true. */
 bool nv_io_at_once(const struct nv_lane *l, struct nvme_req *r);
+
+/* resv.c */
+int nv_resv_init(struct nv_ns *ns, const char *path); /* -errno after a sentence; freed in any case */
+void nv_resv_free(struct nv_ns *ns);
+bool nv_resv_same_file(const struct nv_ns *a, const struct nv_ns *b);
+bool nv_resv_persists(const struct nv_ns *ns); /* it can */
+uint16_t nv_resv_persist(struct nv_ns *ns, bool on);
+bool nv_resv_persisted(struct nv_ns *ns);
+uint64_t nv_resv_number(void);
+void nv_resv_host_changed(struct vio_nvme *s);
+uint16_t nv_resv(struct nv_lane *l, struct nvme_req *r); /* a command: a status, or NV_LATER */
+uint16_t nv_resv_status(struct nv_qp *qp, struct nv_ns *ns, uint8_t opcode, uint64_t number);
+VIO_INLINE bool nv_resv_is(uint8_t opcode)
+{
+	return opcode == nvme_cmd_resv_register || opcode == nvme_cmd_resv_report ||
+	       opcode == nvme_cmd_resv_acquire || opcode == nvme_cmd_resv_release;
+}
+/* Why the queue's host may not do that now; 0: it may. */
+VIO_INLINE uint16_t nv_resv_refuses(struct nv_qp *qp, struct nv_ns *ns, uint8_t opcode)
+{
+	uint64_t number = VIO_LOAD(&ns->reserved);
+
+	return VIO_LIKELY(!number) ? 0 : nv_resv_status(qp, ns, opcode, number);
+}
+
+/* The same for admin commands that change all of a namespace, or of all (FFFFFFFFh). */
+uint16_t nv_resv_refuses_admin(struct nv_qp *qp, uint32_t nsid);
+
+/* resv_notify.c */
+size_t nv_resv_log(struct nv_ctrl *c, struct nvme_resv_notification_log *log, bool retain);
+uint16_t nv_resv_feature_set(struct nv_qp *qp, struct nvme_req *r);
+uint16_t nv_resv_feature_get(struct nv_qp *qp, struct nvme_req *r, bool fresh);
+uint16_t nv_resv_host_set(struct nv_qp *qp, struct nvme_req *r);
 
 /* bad_blocks.c, any thread; n: 64 Ki at most */
 uint16_t nv_bad_mark(struct nv_ns *ns, uint64_t lba, uint32_t n);

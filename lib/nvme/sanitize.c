@@ -221,6 +221,10 @@ static uint16_t san_leave(struct vio_nvme *s)
 
 uint16_t nv_sanitize(struct nv_qp *qp, struct nvme_req *r)
 {
+	uint16_t status = nv_resv_refuses_admin(qp, NVME_NSID_ALL);
+
+	if (status)
+		return status;
 	switch (SAN_ACTION(r->cmd.cdw10)) {
 	case NVME_SANITIZE_SANACT_EXIT_FAILURE:
 		return san_leave(qp->group->s);
