@@ -24,6 +24,14 @@ static void fused_answer(struct nvme_req *first, uint16_t status, uint16_t secon
 	nv_done(second, second_status);
 }
 
+void nv_fused_done(struct nvme_req *r, uint16_t status)
+{
+	if (r->mate)
+		fused_answer(r, status, status);
+	else
+		nv_done(r, status);
+}
+
 static void fused_end(struct nv_lane *l, struct nvme_req *first, uint16_t status, uint16_t second_status)
 {
 	nv_fence_lift(l->ns);

@@ -185,7 +185,7 @@ void nv_io(struct nv_qp *qp, struct nvme_req *r)
 	uint16_t status;
 
 	if (VIO_UNLIKELY(!qp->ctrl || !(VIO_LOAD(&qp->ctrl->csts) & NV_CSTS_RDY))) {
-		nv_done(r, NV_NO(NVME_SC_CMD_SEQ_ERROR));
+		nv_fused_done(r, NV_NO(NVME_SC_CMD_SEQ_ERROR));
 		return;
 	}
 	if (VIO_UNLIKELY(r->cmd.flags & NVME_FLAGS_FUSE)) {

@@ -58,6 +58,10 @@ static size_t log_errors(struct nv_ctrl *c, union log_page *p)
 	return sizeof(p->error);
 }
 
+/*
+ * The counters of the process are real; it knows of no earlier one, so there was one power cycle, and no
+ * unsafe shutdown. There is no sensor, and nothing that wears: those are what a drive in order says.
+ */
 static size_t log_smart(struct nv_ctrl *c, union log_page *p)
 {
 	struct nvme_smart_log *l = &p->smart;

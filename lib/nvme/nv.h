@@ -467,6 +467,8 @@ bool nv_fence_holds(const struct nv_lane *l, const struct nvme_req *r);
 
 /* fused.c */
 void nv_fused(struct nv_qp *qp, struct nvme_req *r);
+void nv_fused_done(struct nvme_req *r,
+		   uint16_t status); /* not begun: it, and its other half if there is one */
 void nv_fused_refuse(struct nv_lane *l, struct nvme_req *r, uint16_t status);
 void nv_fused_finish(struct nv_lane *l, struct nvme_req *r, uint16_t status);
 

@@ -142,26 +142,14 @@ bool nv_qp_ended(const struct nv_qp *qp)
 	return !posted;
 }
 
-/* Only commands of the NVM command set can be. */
-static void qp_refuse_fused(struct nvme_req *r)
-{
-	struct nvme_req *mate = r->mate;
-
-	r->mate = NULL;
-	nv_done(r, NV_NO(NVME_SC_INVALID_FIELD));
-	if (!mate)
-		return;
-	mate->mate = NULL;
-	nv_done(mate, NV_NO(NVME_SC_INVALID_FIELD));
-}
-
 static void qp_serve_rare(struct nv_qp *qp, struct nvme_req *r)
 {
 	uint16_t status;
 
 	nv_count(&qp->group->counts.admin, 1);
 	if (VIO_UNLIKELY(r->cmd.flags & NVME_FLAGS_FUSE)) {
-		qp_refuse_fused(r);
+		nv_fused_done(r,
+			      NV_NO(NVME_SC_INVALID_FIELD)); /* only commands of the NVM command set can be */
 		return;
 	}
 	if (r->dir == NVME_DIR_OUT && r->buf)
