@@ -74,6 +74,7 @@ static void put(uint64_t at, uint64_t v, unsigned len)
 static void enable(void)
 {
 	memset(z.ram, 0, DATA);
+	memset(z.ram + DATA, 1, 16); /* a host identifier, and keys */
 	memset(z.tail, 0, sizeof(z.tail));
 	put(0x24, (ENTRIES - 1) << 16 | (ENTRIES - 1), 4);
 	put(0x28, SQ(0), 8);
