@@ -28,6 +28,7 @@
 #define HOST_SECOND 1000000000ull
 #define HOST_MS 1000000ull
 #define HOST_MAX_PART (1u << 20) /* bytes of one command's data */
+#define HOST_LANE_BUDGET 16u	 /* times that a lane receives in a pass */
 #define HOST_TICK (250 * HOST_MS)
 #define HOST_PATIENCE (10 * HOST_SECOND) /* for a set-up */
 
@@ -279,9 +280,15 @@ void vio__host_unkeep(struct host_lane *v);
 void vio__host_ring(struct host_lane *v);
 void vio__host_ring_all(struct host *h);
 
-/* nvme_tcp_lane.c */
+/* nvme_tcp_lane_open.c */
 int vio__host_lane_open(struct vio_lane *l);
 void vio__host_lane_close(struct vio_lane *l);
+
+/* nvme_tcp_lane.c */
+void vio__host_lane_init(struct host_lane *v);
+/* Under the lock: begins to connect the queue to the present association; gives its connection up. */
+int vio__host_lane_join(struct host *h, struct host_lane *v);
+void vio__host_lane_drop(struct host_lane *v);
 /* The lane's connection can't go on: with it goes the association. */
 void vio__host_lane_lost(struct host_lane *v, int err);
 /* The target refused a command because of its path: the keeper is to look. */

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A lane: an I/O queue, its connection's beginning and end, and what wakes its thread. */
+/* A lane at work: its queue's connection, its beginning and end, and what wakes its thread. */
 #include "backend/nvme_tcp.h"
 
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#define LANE_BUDGET 16u
 
 static unsigned lane_out(const struct host_lane *v)
 {
@@ -26,7 +22,7 @@ static void lane_tick_on(struct host_lane *v)
 }
 
 /* Under the lock. */
-static void lane_drop(struct host_lane *v)
+void vio__host_lane_drop(struct host_lane *v)
 {
 	if (v->link.fd < 0)
 		return;
@@ -48,7 +44,7 @@ void vio__host_lane_lost(struct host_lane *v, int err)
 	vio_poller_log(v->lane->poller, VIO_LOG_INFO, "nvme-tcp: %s: queue %u: %s, trying again", h->nqn,
 		       v->qid, *v->link.why ? v->link.why : strerror(-err));
 	pthread_mutex_lock(&h->lock);
-	lane_drop(v);
+	vio__host_lane_drop(v);
 	vio__host_lost(h, v->generation);
 	pthread_mutex_unlock(&h->lock);
 }
@@ -72,8 +68,7 @@ static void lane_limits(struct host_lane *v, const struct host *h, const struct 
 	v->capsule = s->capsule;
 }
 
-/* Under the lock: begins to connect the queue to the present association. */
-static int lane_join(struct host *h, struct host_lane *v)
+int vio__host_lane_join(struct host *h, struct host_lane *v)
 {
 	const struct host_path *p = &h->path[h->at_path];
 	int rc;
@@ -199,7 +194,7 @@ static void lane_count(struct host_lane *v)
 static unsigned lane_run(struct vio_task *t, unsigned budget)
 {
 	struct host_lane *v = VIO_CONTAINER(t, struct host_lane, task);
-	int rc = v->link.fd < 0 ? 0 : vio__host_link_run(&v->link, LANE_BUDGET);
+	int rc = v->link.fd < 0 ? 0 : vio__host_link_run(&v->link, HOST_LANE_BUDGET);
 
 	(void)budget;
 	if (rc >= 0 && v->joined && v->waiting.head && v->nfree) {
@@ -237,9 +232,9 @@ static void lane_called(struct vio_watch *w, uint32_t events)
 	if (h->keeper == v)
 		vio__host_keep(v);
 	if (h->phase != HOST_UP || v->generation != h->generation)
-		lane_drop(v);
+		vio__host_lane_drop(v);
 	if (h->phase == HOST_UP && v->link.fd < 0) {
-		rc = lane_join(h, v);
+		rc = vio__host_lane_join(h, v);
 		if (rc)
 			vio__host_lost(h, h->generation);
 	}
@@ -283,172 +278,13 @@ static void lane_tick(struct vio_timer *t)
 		lane_tick_on(v);
 }
 
-static int lane_claim(struct host *h, struct host_lane *v)
+void vio__host_lane_init(struct host_lane *v)
 {
-	for (unsigned i = 0; i < h->queues; i++) {
-		if (h->qids[i])
-			continue;
-		h->qids[i] = 1;
-		v->qid = (uint16_t)(i + 1);
-		v->count = &h->counters[i];
-		return 0;
-	}
-	return vio__fail(EBUSY,
-			 "nvme-tcp: %s: all %llu queues are in use, one a lane; queues=N asks for more",
-			 h->nqn, (unsigned long long)h->queues);
-}
-
-static int lane_alloc(struct host *h, struct host_lane *v)
-{
-	int rc;
-
-	v->depth = h->store.depth;
-	v->free = calloc(v->depth, sizeof(*v->free));
-	v->bell = (struct vio_watch){ .ready = lane_called,
-				      .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
-				      .events = EPOLLIN | EPOLLET };
 	v->link.greeted = lane_greeted;
 	v->link.answered = lane_answered;
-	rc = vio__host_link_init(&v->link, v->depth + 1u, LINK_RX, h->digests);
-	if (!v->free)
-		return vio__fail(ENOMEM, "nvme-tcp: out of memory");
-	for (unsigned i = v->depth; i--;)
-		v->free[v->nfree++] = (uint16_t)i;
-	if (!rc && v->bell.fd < 0)
-		return vio__fail(errno, "nvme-tcp: eventfd: %s", strerror(errno));
-	return rc;
-}
-
-/* Under the lock: v is one of the lanes from now on, and what there is to connect to is being connected to.
- */
-static int lane_enter(struct host *h, struct host_lane *v)
-{
-	int rc = lane_claim(h, v);
-
-	if (!rc && !h->keeper) {
-		rc = vio__host_associate(h);
-		if (!rc)
-			h->keeper = v;
-	}
-	if (!rc && h->phase == HOST_UP)
-		rc = lane_join(h, v);
-	v->next = h->lanes;
-	h->lanes = v;
-	return rc;
-}
-
-/* Under the lock. */
-static void lane_leave(struct host *h, struct host_lane *v)
-{
-	lane_drop(v);
-	for (struct host_lane **at = &h->lanes; *at; at = &(*at)->next) {
-		if (*at == v) {
-			*at = v->next;
-			break;
-		}
-	}
-	if (v->qid)
-		h->qids[v->qid - 1] = 0;
-	if (h->keeper != v)
-		return;
-	vio__host_unkeep(v);
-	h->keeper = h->lanes;
-	if (h->keeper)
-		vio__host_ring(h->keeper);
-	else
-		vio__host_dissociate(h);
-}
-
-/* Waits for the queue, so that one that can't be had is told at once. */
-static int lane_await(struct host *h, struct host_lane *v)
-{
-	int rc = 0;
-	bool moved;
-
-	while (rc >= 0 && !v->joined) {
-		uint64_t now = vio__host_now();
-
-		if (now >= v->join_by) {
-			rc = -ETIMEDOUT;
-			break;
-		}
-		vio__host_link_wait(&v->link, (int)((v->join_by - now) / HOST_MS) + 1);
-		rc = vio__host_link_run(&v->link, LANE_BUDGET);
-	}
-	if (rc >= 0)
-		return 0;
-	pthread_mutex_lock(&h->lock);
-	moved = h->phase != HOST_UP || h->generation != v->generation;
-	pthread_mutex_unlock(&h->lock);
-	if (moved)
-		return 0; /* the association was lost meanwhile: the bell has been rung */
-	return vio__fail(-rc, "nvme-tcp: %s: queue %u: %s", h->nqn, v->qid,
-			 *v->link.why ? v->link.why : strerror(-rc));
-}
-
-static int lane_attend(struct host *h, struct host_lane *v)
-{
-	int rc = vio_watch_add(v->lane->poller, &v->bell);
-
-	if (rc)
-		return rc;
 	v->task.run = lane_run;
 	v->task.arm = lane_arm;
-	vio_task_add(v->lane->poller, &v->task);
-	pthread_mutex_lock(&h->lock);
-	if (h->keeper == v)
-		vio__host_keep(v);
-	pthread_mutex_unlock(&h->lock);
-	return 0;
-}
-
-static void lane_free(struct host_lane *v)
-{
-	vio_timer_cancel(v->lane->poller, &v->tick);
-	if (v->bell.fd >= 0)
-		close(v->bell.fd);
-	vio__host_auth_end(&v->auth);
-	vio__host_link_fini(&v->link);
-	free(v->free);
-}
-
-int vio__host_lane_open(struct vio_lane *l)
-{
-	struct host *h = l->backend->priv;
-	struct host_lane *v = l->priv;
-	int rc;
-
-	v->lane = l;
-	v->link.fd = v->watch.fd = v->bell.fd = v->admin_watch.fd = -1;
-	v->link.why = "";
 	v->tick.fire = lane_tick;
-	pthread_mutex_lock(&h->lock);
-	rc = lane_alloc(h, v);
-	if (!rc)
-		rc = lane_enter(h, v);
-	pthread_mutex_unlock(&h->lock);
-	if (!rc && v->link.fd >= 0)
-		rc = lane_await(h, v);
-	if (!rc)
-		rc = lane_attend(h, v);
-	if (rc) {
-		pthread_mutex_lock(&h->lock);
-		lane_leave(h, v);
-		pthread_mutex_unlock(&h->lock);
-		lane_free(v);
-	}
-	return rc;
-}
-
-void vio__host_lane_close(struct vio_lane *l)
-{
-	struct host *h = l->backend->priv;
-	struct host_lane *v = l->priv;
-
-	vio_task_del(l->poller, &v->task);
-	pthread_mutex_lock(&h->lock);
-	vio_watch_del(l->poller, &v->bell);
-	lane_leave(h, v);
-	pthread_mutex_unlock(&h->lock);
-	lane_free(v);
+	v->bell.ready = lane_called;
+	v->bell.events = EPOLLIN | EPOLLET;
 }

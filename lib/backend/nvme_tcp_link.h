@@ -146,8 +146,18 @@ VIO_INLINE bool link_has_work(const struct host_link *k)
 	return k->state > LINK_CONNECTING && (k->readable || (k->writable && link_wants_to_send(k)));
 }
 
+/* nvme_tcp_link_send.c: says ICReq, once it is connected. */
+int vio__host_link_greet(struct host_link *k);
+
 /* nvme_tcp_link_recv.c */
 int vio__host_link_receive(struct host_link *k);
+
+/* nvme_tcp_link_pdu.c: takes the header of what was received next; data follows as rx_left and rx_digest say.
+ */
+#define LINK_NEXT 1 /* more bytes are needed */
+int vio__host_link_pdu(struct host_link *k);
+/* The command of s is over. */
+int vio__host_link_answer(struct host_link *k, struct host_slot *s, uint16_t status, uint64_t result);
 /* Ends it with that reason. */
 VIO_INLINE int link_bad(struct host_link *k, const char *why)
 {
