@@ -39,6 +39,7 @@ struct target {
 		struct vio_vfio_user *socket;
 	} guests[MAX_GUESTS];
 	unsigned nguests;
+	struct vio_pci *primary; /* the last that has secondaries */
 	unsigned ending; /* what has been asked to stop, and has not yet */
 };
 

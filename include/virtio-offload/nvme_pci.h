@@ -26,8 +26,11 @@ struct vio_nvme_pci_opts {
 	size_t buffers;	 /* bytes a poller for commands' data that can't stay where it is; 0 means 4 MiB */
 	uint16_t port;	 /* the subsystem's that this is, see vio_nvme_ana_set; 0 means 1 */
 	uint16_t reserved[3]; /* 0 */
-	const char
-		*host; /* the guest's name where namespaces are attached to hosts (nvme_manage.h); or NULL */
+	/* The guest's name where namespaces are attached to hosts (nvme_manage.h); or NULL. */
+	const char *host;
+	/* That it is primary controller of, see vio_nvme_pci_secondary: at most 127. */
+	unsigned secondaries;
+	unsigned reserved2; /* 0 */
 };
 
 /*
@@ -36,6 +39,17 @@ struct vio_nvme_pci_opts {
  */
 VIO_API int vio_nvme_pci_new(struct vio_pci **f, struct vio_poller *p, struct vio_nvme *s,
 			     const struct vio_nvme_pci_opts *opts);
+
+/*
+ * Secondary controller `number`, from 1 on, of a primary that was made with so many: a function of
+ * its own, on the primary's poller, for a transport of its own. It is off line: registers are dead, CSTS.CFS
+ * is set. The primary's host gives it queues and vectors, as many as the primary has itself at most, and sets
+ * it on line (Virtualization Management). A reset of the primary sets all its secondaries off line.
+ * It is to be freed before the primary. Neither of them migrates. opts: queues is that of the primary, or 0.
+ * -EINVAL, -EEXIST, -ENOMEM.
+ */
+VIO_API int vio_nvme_pci_secondary(struct vio_pci **f, struct vio_pci *primary, unsigned number,
+				   const struct vio_nvme_pci_opts *opts);
 
 /*
  * After its transport has been freed, or if it never had one: lets go of the subsystem.

@@ -79,6 +79,8 @@ static void id_ctrl_pci(const struct nv_ctrl *c, struct nvme_id_ctrl *id)
 {
 	id->vid = id->ssvid = c->vendor;
 	id->oacs |= 1u << 8; /* Doorbell Buffer Config */
+	id->oacs |= c->primary ? NVME_CTRL_OACS_VIRT_MGMT : 0;
+	id->cmic |= c->secondary ? 1u << 2 : 0; /* a virtual function */
 	id->sgls = 1;	     /* any alignment */
 	id->kas = 0;
 	id->maxcmd = 0;
@@ -286,6 +288,9 @@ uint16_t nv_identify(struct nv_qp *qp, struct nvme_req *r)
 		return id_ns_independent(qp, r);
 	case NVME_IDENTIFY_CNS_COMMAND_SET_STRUCTURE:
 		return id_command_sets(r);
+	case NVME_IDENTIFY_CNS_PRIMARY_CTRL_CAP:
+	case NVME_IDENTIFY_CNS_SECONDARY_CTRL_LIST:
+		return qp->ctrl->identify ? qp->ctrl->identify(qp, r, cns) : NV_NO(NVME_SC_INVALID_FIELD);
 	default:
 		return nv_manages(qp->group->s) ? id_managed(qp, r, cns) : NV_NO(NVME_SC_INVALID_FIELD);
 	}

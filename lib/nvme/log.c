@@ -145,6 +145,8 @@ static size_t log_effects(const struct nv_ctrl *c, union log_page *p)
 	if (c->s->manager.work)
 		p->effects.acs[nvme_admin_sanitize_nvm] =
 			EFFECT_SUPPORTED | EFFECT_CHANGES_DATA | EFFECT_ALONE;
+	if (c->primary)
+		p->effects.acs[nvme_admin_virtual_mgmt] = EFFECT_SUPPORTED;
 	if (nv_manages(c->s))
 		p->effects.acs[nvme_admin_ns_mgmt] = p->effects.acs[nvme_admin_ns_attach] =
 			EFFECT_SUPPORTED | EFFECT_CHANGES_NAMESPACES;

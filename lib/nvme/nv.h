@@ -272,6 +272,9 @@ struct nv_ctrl {
 	bool unnamed; /* hostnqn was made up */
 	/* Admin commands that only its transport has; NULL: none. */
 	uint16_t (*more)(struct nv_qp *qp, struct nvme_req *r);
+	/* The same of what Identify knows. */
+	uint16_t (*identify)(struct nv_qp *qp, struct nvme_req *r, uint8_t cns);
+	bool primary, secondary; /* of or with such (8.26) */
 	uint16_t max_queues; /* for I/O */
 	uint16_t vendor;     /* PCI's, or 0 */
 	uint16_t cntlid;

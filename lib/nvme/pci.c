@@ -46,10 +46,12 @@ static void npci_resume(struct vio_pci *f, struct vio_mem *mem)
 }
 
 /* Queues end behind it, one way or the other; until they have, nothing is enabled. */
-static void npci_reset(struct vio_pci *f)
+void npci_reset(struct vio_pci *f)
 {
 	struct nvme_pci *p = npci_of(f);
 
+	npci_virt_reset(p);
+	p->virt.enabled = false;
 	npci_image_drop(p);
 	p->aqa = 0;
 	p->asq = p->acq = 0;
@@ -57,6 +59,16 @@ static void npci_reset(struct vio_pci *f)
 	VIO_STORE(&p->ctrl->csts, 0);
 	npci_settle(p);
 }
+
+/* The state of those that depend on another one is in two functions: they stay. */
+static const struct pci_ops npci_virt_ops = {
+	.read = npci_read,
+	.write = npci_write,
+	.quiesce = npci_quiesce,
+	.resume = npci_resume,
+	.reset = npci_reset,
+	.config = npci_virt_config,
+};
 
 static const struct pci_ops npci_ops = {
 	.read = npci_read,
@@ -102,7 +114,7 @@ static void npci_choose_bells(struct nvme_pci *p)
 	p->pci.bar[0].fd = -1;
 }
 
-static int npci_function(struct nvme_pci *p)
+static int npci_function(struct nvme_pci *p, unsigned secondaries)
 {
 	struct vio_pci *f = &p->pci;
 	int rc = pci_add_bar(f, 0, NPCI_BAR, true);
@@ -114,6 +126,9 @@ static int npci_function(struct nvme_pci *p)
 	pci_add_pm(f);
 	pci_add_pcie(f);
 	pci_add_aer(f);
+	rc = npci_virt_open(p, secondaries);
+	if (rc)
+		return rc;
 	npci_choose_bells(p);
 	pci_ready(f);
 	return 0;
@@ -159,6 +174,9 @@ static int npci_controller(struct nvme_pci *p, const char *host)
 	if (p->ctrl) {
 		p->ctrl->pci = true;
 		p->ctrl->more = npci_admin;
+		p->ctrl->identify = npci_virt_identify;
+		p->ctrl->primary = p->virt.n;
+		p->ctrl->secondary = p->primary;
 		p->ctrl->max_queues = (uint16_t)p->queues;
 		p->ctrl->vendor = NPCI_VENDOR;
 		npci_name(p->ctrl, host);
@@ -172,6 +190,7 @@ static int npci_controller(struct nvme_pci *p, const char *host)
 static void npci_dispose(struct nvme_pci *p)
 {
 	npci_image_drop(p);
+	npci_virt_close(p);
 	if (p->ctrl) {
 		pthread_mutex_lock(&p->s->lock);
 		nv_ctrl_free(p->ctrl);
@@ -198,7 +217,7 @@ static int npci_open(struct nvme_pci *p, struct vio_poller *poller, const struct
 	struct vio_nvme_pci_opts o;
 	int rc = vio__opts(&o, sizeof(o), opts, "vio_nvme_pci_opts");
 
-	pci_init(&p->pci, &npci_ops, &ids);
+	pci_init(&p->pci, p->primary || o.secondaries ? &npci_virt_ops : &npci_ops, &ids);
 	p->pci.poller = poller;
 	if (rc)
 		return rc;
@@ -210,12 +229,12 @@ static int npci_open(struct nvme_pci *p, struct vio_poller *poller, const struct
 		return -EINVAL;
 	p->queues = VIO_MIN(o.queues ? o.queues : NPCI_QUEUES, p->s->max_queues);
 	rc = npci_workers(p, poller, &o);
-	rc = rc ? rc : npci_function(p);
+	rc = rc ? rc : npci_function(p, o.secondaries);
 	return rc ? rc : npci_controller(p, o.host);
 }
 
-int vio_nvme_pci_new(struct vio_pci **f, struct vio_poller *poller, struct vio_nvme *s,
-		     const struct vio_nvme_pci_opts *opts)
+static int npci_new(struct vio_pci **f, struct vio_poller *poller, struct vio_nvme *s,
+		    struct nvme_pci *primary, unsigned number, const struct vio_nvme_pci_opts *opts)
 {
 	struct nvme_pci *p = calloc(1, sizeof(*p));
 	int rc;
@@ -224,7 +243,8 @@ int vio_nvme_pci_new(struct vio_pci **f, struct vio_poller *poller, struct vio_n
 	if (!p)
 		return vio__fail(ENOMEM, "nvme: out of memory");
 	p->s = s;
-	rc = npci_open(p, poller, opts);
+	rc = primary ? npci_virt_join(p, primary, number) : 0;
+	rc = rc ? rc : npci_open(p, poller, opts);
 	if (rc) {
 		npci_dispose(p);
 		return rc;
@@ -234,6 +254,32 @@ int vio_nvme_pci_new(struct vio_pci **f, struct vio_poller *poller, struct vio_n
 		vio_poller_post(p->workers[i].poller, &p->workers[i].start);
 	*f = &p->pci;
 	return 0;
+}
+
+int vio_nvme_pci_new(struct vio_pci **f, struct vio_poller *poller, struct vio_nvme *s,
+		     const struct vio_nvme_pci_opts *opts)
+{
+	return npci_new(f, poller, s, NULL, 0, opts);
+}
+
+/* As its primary in all that the primary tells the host of it. */
+int vio_nvme_pci_secondary(struct vio_pci **f, struct vio_pci *primary, unsigned number,
+			   const struct vio_nvme_pci_opts *opts)
+{
+	struct nvme_pci *of = npci_of(primary);
+	struct vio_nvme_pci_opts o;
+	int rc = vio__opts(&o, sizeof(o), opts, "vio_nvme_pci_opts");
+
+	*f = NULL;
+	if (rc)
+		return rc;
+	if (o.secondaries || (o.queues && o.queues != of->queues))
+		return vio__fail(EINVAL,
+				 "nvme: a secondary with queues=%u and secondaries=%u, expected %u and 0",
+				 o.queues, o.secondaries, of->queues);
+	o.sz = sizeof(o);
+	o.queues = of->queues;
+	return npci_new(f, primary->poller, of->s, of, number, &o);
 }
 
 void npci_worker_ended(struct nvme_pci *p)

@@ -3,7 +3,7 @@
  * The controller as a PCI function, from within. pci.c is its life and what its transport
  * calls, pci_regs.c its registers, pci_admin.c the admin commands that only PCI has,
  * pci_worker.c a poller's share of the queues, pci_queue.c what is done to a queue there, pci_image.c
- * and pci_move.c how it goes to another process.
+ * and pci_move.c how it goes to another process, pci_virt.c what a primary does with its secondaries.
  *
  * The control thread is that of the registers and of the admin queue, workers[0]'s. Queues are
  * known to it by their ids, and belong to their worker from the message that adds them until
@@ -15,6 +15,7 @@
 #include "nvme/nv.h"
 #include "pci/pci.h"
 #include "nvme/pci_image.h"
+#include "nvme/pci_virt.h"
 #include "queue/nvme_ring.h"
 
 #include <virtio-offload/nvme_pci.h>
@@ -100,6 +101,10 @@ struct nvme_pci {
 	struct npci_worker *workers;
 	unsigned nworkers, first_io; /* first_io: I/O queues begin with this worker */
 
+	struct npci_virt virt;	   /* if it is a primary controller */
+	struct nvme_pci *primary;  /* if it is a secondary: */
+	struct npci_secondary *as; /* what that one knows of it; NULL: it is none, or no more */
+
 	uint32_t aqa;
 	uint64_t asq, acq;
 	uint32_t *bells;     /* the doorbells' page */
@@ -127,6 +132,12 @@ VIO_INLINE struct nvme_pci *npci_of(struct vio_pci *f)
 	return VIO_CONTAINER(f, struct nvme_pci, pci);
 }
 
+/* A secondary that its primary has not set on line. */
+VIO_INLINE bool npci_offline(const struct nvme_pci *p)
+{
+	return p->primary && !(p->as && p->as->online);
+}
+
 VIO_INLINE uint32_t *npci_sq_bell(struct nvme_pci *p, uint16_t qid)
 {
 	return &p->bells[2 * qid];
@@ -150,6 +161,7 @@ void npci_settle(struct nvme_pci *p); /* takes the next step towards what CC say
 void npci_dropped(struct nvme_pci *p);
 
 /* pci.c */
+void npci_reset(struct vio_pci *f);
 void npci_paused(struct nvme_pci *p);
 void npci_worker_ended(struct nvme_pci *p);
 void npci_stop_workers(struct nvme_pci *p);

@@ -30,6 +30,11 @@ static uint16_t create_check(const struct nvme_pci *p, const struct nvme_req *r,
 	return (p->ctrl->cc >> 16 & 0xff) == 0x46 ? 0 : NV_NO(NVME_SC_INVALID_FIELD); /* sizes of entries */
 }
 
+static uint32_t create_vectors(const struct nvme_pci *p)
+{
+	return p->as ? VIO_MIN(p->as->has[NPCI_VECTOR], p->pci.vectors) : p->pci.vectors;
+}
+
 static uint16_t create_cq(struct nvme_pci *p, struct nvme_req *r)
 {
 	uint16_t qid = admin_qid(r), vector = (uint16_t)(r->cmd.cdw11 >> 16), status;
@@ -38,7 +43,7 @@ static uint16_t create_cq(struct nvme_pci *p, struct nvme_req *r)
 	status = create_check(p, r, qid <= p->queues && p->cq[qid]);
 	if (status)
 		return status;
-	if (r->cmd.cdw11 & CREATE_INTERRUPTS && vector >= p->pci.vectors)
+	if (r->cmd.cdw11 & CREATE_INTERRUPTS && vector >= create_vectors(p))
 		return NV_NO_SPECIFIC(NVME_SC_INVALID_VECTOR);
 	q = calloc(1, sizeof(*q));
 	if (!q)
@@ -221,6 +226,8 @@ uint16_t npci_admin(struct nv_qp *qp, struct nvme_req *r)
 		return delete_sq(p, r);
 	case nvme_admin_delete_cq:
 		return delete_cq(p, r);
+	case nvme_admin_virtual_mgmt:
+		return p->virt.n ? npci_virt_manage(p, r) : NV_NO(NVME_SC_INVALID_OPCODE);
 	case nvme_admin_dbbuf:
 		return admin_buffers(p, r);
 	default:

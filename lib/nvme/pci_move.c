@@ -305,25 +305,36 @@ static void restore_answers(struct npci_worker *w, const struct npci_image *im)
 	}
 }
 
+static int restore_cq(struct npci_cq *q, const struct npci_image_cq *at, bool mapped)
+{
+	return mapped || !at->qid ? npci_cq_restore(q, at) : -EFAULT;
+}
+
+static int restore_sq(struct npci_sq *q, const struct npci_image_sq *at)
+{
+	return q->cq->rc ? q->cq->rc : npci_sq_restore(q, at);
+}
+
 /* What can't be opened is not there; control sees to it that the host hears of it. */
 void npci_restore_part(struct npci_worker *w)
 {
 	const struct npci_image *im = w->p->image;
+	bool mapped;
 
 	w->shadow_at = im->shadow_at;
 	w->event_at = im->event_at;
-	npci_worker_map(w);
+	mapped = npci_worker_map(w);
 	for (unsigned i = 0; i < im->ncqs; i++) {
 		struct npci_cq *q = w->p->cq[im->cq[i].qid];
 
 		if (q && q->w == w)
-			q->rc = npci_cq_restore(q, &im->cq[i]);
+			q->rc = restore_cq(q, &im->cq[i], mapped);
 	}
 	for (unsigned i = 0; i < im->nsqs; i++) {
 		struct npci_sq *q = w->p->sq[im->sq[i].qid];
 
 		if (q && q->w == w)
-			q->rc = q->cq->rc ? q->cq->rc : npci_sq_restore(q, &im->sq[i]);
+			q->rc = restore_sq(q, &im->sq[i]);
 	}
 	if (w == &w->p->workers[0] && w->p->sq[0]) {
 		restore_events(w->p->sq[0], im);

@@ -222,7 +222,10 @@ bool npci_worker_map(struct npci_worker *w)
 		return true;
 	w->shadow = vio_mem_ptr(mem, w->shadow_at, NRING_PAGE);
 	w->event = vio_mem_ptr(mem, w->event_at, NRING_PAGE);
-	return w->shadow && w->event;
+	if (w->shadow && w->event)
+		return true;
+	w->shadow = w->event = NULL;
+	return false;
 }
 
 void npci_cq_resume(struct npci_cq *q)

@@ -48,12 +48,17 @@ static uint64_t regs_get(const struct nvme_pci *p, uint64_t at)
 
 uint64_t npci_read(struct vio_pci *f, unsigned bar, uint64_t at, unsigned len)
 {
+	struct nvme_pci *p = npci_of(f);
 	uint64_t v;
 
 	(void)bar;
 	if (at >= NPCI_BELLS)
 		return 0; /* doorbells are for writing */
-	v = regs_get(npci_of(f), at & ~7ull) >> 8 * (at & 7);
+	if (npci_offline(p))
+		v = (at & ~7ull) == (REG_CSTS & ~7) ? (uint64_t)NV_CSTS_CFS << 32 : 0;
+	else
+		v = regs_get(p, at & ~7ull);
+	v >>= 8 * (at & 7);
 	return len == 8 ? v : v & ((1ull << 8 * len) - 1);
 }
 
@@ -129,6 +134,7 @@ static void regs_enable(struct nvme_pci *p)
 
 static void regs_drop(struct nvme_pci *p)
 {
+	npci_virt_reset(p);
 	p->dropping = p->nworkers;
 	for (unsigned i = 0; i < p->nworkers; i++)
 		npci_worker_call(&p->workers[i], &p->workers[i].drop);
@@ -240,6 +246,8 @@ void npci_write(struct vio_pci *f, unsigned bar, uint64_t at, unsigned len, uint
 	struct nvme_pci *p = npci_of(f);
 
 	(void)bar;
+	if (npci_offline(p))
+		return;
 	for (; len >= 4; at += 4, value >>= 32, len -= 4) {
 		if (at >= NPCI_BELLS)
 			regs_ring(p, at, (uint32_t)value);

@@ -38,6 +38,8 @@ struct pci_ops {
 	void (*resume)(struct vio_pci *f, struct vio_mem *mem);
 	/* While it is quiet: as after power-on. Config space has been seen to. */
 	void (*reset)(struct vio_pci *f);
+	/* Config space has been written to, quiet or not; or NULL. */
+	void (*config)(struct vio_pci *f);
 	/*
 	 * While it is quiet: its own state is put (pci/state.h); or taken, all or nothing, -EINVAL, after a
 	 * reset. save NULL: the function can't move.
@@ -70,6 +72,7 @@ struct vio_pci {
 	const char *name; /* for the log */
 	struct pci_config config;
 	struct pci_bar bar[PCI_BARS];
+	uint16_t sriov; /* the SR-IOV capability; 0: none */
 	unsigned vectors;
 	unsigned msix_bar;   /* the BAR with nothing but the MSI-X table and the pending bits */
 	uint8_t *msix;	     /* the table's content */

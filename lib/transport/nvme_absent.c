@@ -130,6 +130,16 @@ void vio_nvme_tcp_stats(struct vio_nvme_tcp *t, struct vio_nvme_tcp_stats *out)
 	vio__out(out, &none, sizeof(none));
 }
 
+int vio_nvme_pci_secondary(struct vio_pci **f, struct vio_pci *primary, unsigned number,
+			   const struct vio_nvme_pci_opts *opts)
+{
+	(void)primary;
+	(void)number;
+	(void)opts;
+	*f = NULL;
+	return absent();
+}
+
 int vio_nvme_pci_new(struct vio_pci **f, struct vio_poller *p, struct vio_nvme *s,
 		     const struct vio_nvme_pci_opts *opts)
 {

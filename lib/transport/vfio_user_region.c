@@ -37,6 +37,8 @@ static void region_write(struct vio_vfio_user *t, uint32_t region, uint64_t offs
 {
 	if (region == CONFIG) {
 		t->reset |= pci_config_write(&t->pci->config, (unsigned)offset, data, count);
+		if (t->pci->ops->config)
+			t->pci->ops->config(t->pci);
 		return;
 	}
 	vfs_go_live(t);

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Linux finds our NVMe controller on its PCI bus: reads, writes and verifies, has a file system on it, sees namespaces come,
-# grow and go, resets it by its registers and by FLR in the midst of I/O, reaches one subsystem by two controllers, and
-# rings doorbells in a page that is mapped.
+# grow and go, resets it by its registers and by FLR in the midst of I/O, reaches one subsystem by two controllers and by
+# a third that it sets on line, and rings doorbells in a page that is mapped.
 . "$(dirname "$0")/lib/harness.bash"
 . "$guest_lib/nvme.bash"
 nvme_harness "$1"
@@ -12,11 +12,13 @@ read -r -a guest_qemu <<<"$qemu"
 # guests_start ARG...: returns when it listens at both sockets.
 guests_start() {
 	touch "$work/target.log"
-	"$build/examples/nvme-target" --vfio-user "$work/n0" --vfio-user "$work/n1" --nqn $nvme_nqn \
+	"$build/examples/nvme-target" --vfio-user "$work/n0,secondaries=2" --vfio-user "$work/n1" \
+		--vfio-user "$work/n2,secondary=2" --nqn $nvme_nqn \
 		--control "$work/control" "$@" >>"$work/target.log" 2>&1 &
 	child[target]=$!
 	await_listener target "$work/n0"
 	await_listener target "$work/n1"
+	await_listener target "$work/n2"
 }
 
 drive() { # SOCKET
@@ -103,7 +105,7 @@ SCRIPT
 ) || fail "the guest's script failed"
 
 note "two controllers, one subsystem"
-guest_run "$(drive n0)" "$(drive n1)" < <(nvme_script <<'SCRIPT'
+guest_run "$(drive n0)" "$(drive n1)" "$(drive n2)" < <(nvme_script <<'SCRIPT'
 modprobe nvme
 wait_for 20 "namespace 1" eval 'test -b /dev/nvme0n1 || test -b /dev/nvme1n1'
 [ -b /dev/nvme0n1 ] || ln -s nvme1n1 /dev/nvme0n1 # it has its name of the one that was first
@@ -122,6 +124,39 @@ verify_ends
 for c in 0 1; do
 	[ "$(awk '{ print $1 + $5 }' /sys/class/nvme/nvme$c/nvme*n1/stat)" -gt 100 ] || fail "no I/O by controller $c"
 done
+
+host note "a secondary controller"
+primary=
+for c in 0 1; do
+	nvme primary-ctrl-caps /dev/nvme$c >/tmp/caps 2>&1 && primary=/dev/nvme$c
+done
+[ -n "$primary" ] || fail "no primary controller: $(cat /tmp/caps)"
+nvme list-secondary "$primary" >/tmp/list || fail "nvme list-secondary: $(cat /tmp/list)"
+scid=$(sed -n 's/.*SCID.*: *\(0x[0-9a-f]*\)$/\1/p' /tmp/list)
+[ -n "$scid" ] || fail "nvme list-secondary: $(cat /tmp/list)"
+pci=
+for d in /sys/bus/pci/devices/*; do
+	if [ "$(cat "$d/class")" = 0x010802 ] && ! [ -e "$d/driver" ]; then pci=$(basename "$d"); fi
+done
+[ -n "$pci" ] || fail "a driver has taken a controller that is off line"
+for resource in 0 1; do
+	nvme virt-mgmt "$primary" -c "$scid" -r $resource -a 8 -n 3 >/tmp/log 2>&1 || fail "nvme virt-mgmt: $(cat /tmp/log)"
+done
+nvme virt-mgmt "$primary" -c "$scid" -a 9 >/tmp/log 2>&1 || fail "nvme virt-mgmt: $(cat /tmp/log)"
+echo "$pci" >/sys/bus/pci/drivers/nvme/bind
+third() {
+	for t in /sys/class/nvme/nvme*; do
+		if [ "$(basename "$(readlink -f "$t/device")")" = "$pci" ]; then basename "$t"; fi
+	done
+}
+wait_for 20 "the secondary" eval '[ "$(cat /sys/class/nvme/$(third)/state)" = live ]'
+expect_eq "its id" "$((scid))" "$(cat "/sys/class/nvme/$(third)/cntlid")"
+expect_eq "its queues" 3 "$(cat "/sys/class/nvme/$(third)/queue_count")"
+verify three 16 --size=16M
+[ "$(awk '{ print $1 + $5 }' /sys/class/nvme/"$(third)"/nvme*n1/stat)" -gt 100 ] || fail "no I/O by the secondary"
+echo "$pci" >/sys/bus/pci/drivers/nvme/unbind
+nvme virt-mgmt "$primary" -c "$scid" -a 7 >/tmp/log 2>&1 || fail "nvme virt-mgmt: $(cat /tmp/log)"
+nvme list-secondary "$primary" | grep -q "Offline" || fail "nvme list-secondary: $(nvme list-secondary "$primary")"
 SCRIPT
 ) || fail "the guest with two controllers failed"
 child_stop target
