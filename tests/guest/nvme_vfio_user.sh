@@ -111,6 +111,26 @@ wait_for 20 "namespace 1" eval 'test -b /dev/nvme0n1 || test -b /dev/nvme1n1'
 [ -b /dev/nvme0n1 ] || ln -s nvme1n1 /dev/nvme0n1 # it has its name of the one that was first
 wait_for 20 "both controllers" eval '[ "$(cat /sys/class/nvme/nvme*/state)" = "$(printf "live\nlive")" ]'
 expect_eq "subsystems" 1 "$(ls /sys/class/nvme-subsystem | wc -l)"
+for c in 0 1; do # 64 bits of who it is
+	printf "\\$((c + 1))\\0\\0\\0\\0\\0\\0\\0" >/tmp/hostid
+	nvme set-feature /dev/nvme$c -f 0x81 -l 8 -d /tmp/hostid >/tmp/log 2>&1 || fail "the host's id: $(cat /tmp/log)"
+	resv $c register --nrkey=$((c + 1)) --rrega=0 || fail "resv-register: $(cat /tmp/resv)"
+done
+resv 1 acquire --crkey=2 --rtype=2 --racqa=0 || fail "resv-acquire: $(cat /tmp/resv)"
+writes 1 || fail "its holder can't write: $(cat /tmp/log)"
+! writes 0 || fail "the other writes"
+expect_eq "its type" 2 "$(resv_type 0)"
+resv 0 acquire --crkey=1 --prkey=2 --rtype=3 --racqa=1 || fail "preempt: $(cat /tmp/resv)"
+writes 0 || fail "the one that preempts can't write: $(cat /tmp/log)"
+! writes 1 || fail "its old holder writes"
+resv 0 release --crkey=1 --rrela=1 || fail "clear: $(cat /tmp/resv)"
+writes 1 || fail "it is not cleared: $(cat /tmp/log)"
+nvme copy /dev/nvme0n1 --sdlba=64 --slbs=0 --blocks=7 >/tmp/log || fail "nvme copy: $(cat /tmp/log)"
+nvme write-uncor /dev/nvme0n1 -s 64 -c 0 >/tmp/log || fail "nvme write-uncor"
+! nvme verify /dev/nvme0n1 -s 64 -c 0 >/tmp/log 2>&1 || fail "a marked block was read"
+nvme write-zeroes /dev/nvme0n1 -s 64 -c 0 >/tmp/log || fail "nvme write-zeroes"
+nvme verify /dev/nvme0n1 -s 64 -c 0 >/tmp/log || fail "it can't be read after it was written"
+
 echo round-robin | tee /sys/class/nvme-subsystem/nvme-subsys*/iopolicy
 verify_begins both --size=32M
 i=0
