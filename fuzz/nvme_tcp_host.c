@@ -400,8 +400,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	check_edges();
 	if (z.h.phase == HOST_UP)
-		check(z.h.known && z.h.store.shift >= 9 && z.h.store.shift <= 16 && z.h.store.blocks &&
-		      z.h.store.depth);
+		check(z.h.known && z.h.store.ns.shift >= 9 && z.h.store.ns.shift <= 16 &&
+		      z.h.store.ns.blocks && z.h.store.depth);
 	vio__host_link_close(z.link);
 	close(z.peer);
 	return 0;

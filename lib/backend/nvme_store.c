@@ -97,20 +97,20 @@ int vio__nvme_recognize(const struct nvme_store *was, const struct nvme_store *i
 	return 0;
 }
 
-uint64_t vio__nvme_most(const struct nvme_store *s, const struct vio_req *r)
+uint64_t vio__nvme_most(const struct vio_req *r, uint8_t shift, uint32_t max_part)
 {
 	switch (r->op) {
 	case VIO_OP_DISCARD:
-		return (uint64_t)STORE_RANGE_BLOCKS << s->shift;
+		return (uint64_t)STORE_RANGE_BLOCKS << shift;
 	case VIO_OP_WRITE_ZEROES:
-		return (uint64_t)STORE_ZEROES_BLOCKS << s->shift;
+		return (uint64_t)STORE_ZEROES_BLOCKS << shift;
 	default:
-		return s->max_part >> s->shift << s->shift;
+		return max_part >> shift << shift;
 	}
 }
 
-struct nvme_cmd vio__nvme_command(const struct nvme_store *s, uint32_t nsid, const struct vio_req *r,
-				  uint64_t pos, uint64_t span)
+struct nvme_cmd vio__nvme_command(uint8_t shift, uint32_t nsid, const struct vio_req *r, uint64_t pos,
+				  uint64_t span)
 {
 	static const uint8_t opcodes[] = {
 		[VIO_OP_READ] = nvme_cmd_read,
@@ -119,7 +119,7 @@ struct nvme_cmd vio__nvme_command(const struct nvme_store *s, uint32_t nsid, con
 		[VIO_OP_DISCARD] = nvme_cmd_dsm,
 		[VIO_OP_WRITE_ZEROES] = nvme_cmd_write_zeroes,
 	};
-	uint64_t block = (r->offset + pos) >> s->shift;
+	uint64_t block = (r->offset + pos) >> shift;
 	struct nvme_cmd c = { .opcode = opcodes[r->op], .nsid = nsid };
 
 	if (r->op == VIO_OP_DISCARD) {
@@ -127,7 +127,7 @@ struct nvme_cmd vio__nvme_command(const struct nvme_store *s, uint32_t nsid, con
 	} else if (r->op != VIO_OP_FLUSH) {
 		c.cdw10 = (uint32_t)block;
 		c.cdw11 = (uint32_t)(block >> 32);
-		c.cdw12 = (uint32_t)(span >> s->shift) - 1;
+		c.cdw12 = (uint32_t)(span >> shift) - 1;
 		if (r->op != VIO_OP_READ && r->flags & VIO_REQ_FUA)
 			c.cdw12 |= (uint32_t)NVME_IO_FUA << 16;
 		if (r->op == VIO_OP_WRITE_ZEROES && r->flags & VIO_REQ_UNMAP)
@@ -136,11 +136,10 @@ struct nvme_cmd vio__nvme_command(const struct nvme_store *s, uint32_t nsid, con
 	return c;
 }
 
-struct nvme_dsm_range vio__nvme_range(const struct nvme_store *s, const struct vio_req *r, uint64_t pos,
-				      uint64_t span)
+struct nvme_dsm_range vio__nvme_range(uint8_t shift, const struct vio_req *r, uint64_t pos, uint64_t span)
 {
-	return (struct nvme_dsm_range){ .nlb = (uint32_t)(span >> s->shift),
-					.slba = (r->offset + pos) >> s->shift };
+	return (struct nvme_dsm_range){ .nlb = (uint32_t)(span >> shift),
+					.slba = (r->offset + pos) >> shift };
 }
 
 bool vio__nvme_worth_a_retry(uint16_t status)

@@ -15,7 +15,7 @@ struct nvme_store {
 	uint64_t blocks;
 	uint8_t shift; /* of a block's size */
 	bool read_only, volatile_cache;
-	bool events;	   /* it tells when namespaces change */
+	uint32_t events;   /* NVME_CTRL_OAES_*: that it tells of, and we look at */
 	uint32_t ops;	   /* as vio_backend_info has them */
 	uint32_t optimal;  /* bytes; 0: no say */
 	uint32_t max_part; /* bytes of one command's data */
@@ -32,13 +32,12 @@ int vio__nvme_recognize(const struct nvme_store *was, const struct nvme_store *i
 			uint32_t nsid);
 
 /* The most bytes of r that one command may be about. */
-uint64_t vio__nvme_most(const struct nvme_store *s, const struct vio_req *r);
+uint64_t vio__nvme_most(const struct vio_req *r, uint8_t shift, uint32_t max_part);
 /* The command for `span` bytes of r from byte pos on, without what points at its data. A DISCARD's is range.
  */
-struct nvme_cmd vio__nvme_command(const struct nvme_store *s, uint32_t nsid, const struct vio_req *r,
-				  uint64_t pos, uint64_t span);
-struct nvme_dsm_range vio__nvme_range(const struct nvme_store *s, const struct vio_req *r, uint64_t pos,
-				      uint64_t span);
+struct nvme_cmd vio__nvme_command(uint8_t shift, uint32_t nsid, const struct vio_req *r, uint64_t pos,
+				  uint64_t span);
+struct nvme_dsm_range vio__nvme_range(uint8_t shift, const struct vio_req *r, uint64_t pos, uint64_t span);
 /* A status that says nothing about the command itself: it was not executed, or not wholly. */
 bool vio__nvme_worth_a_retry(uint16_t status);
 int vio__nvme_errno(uint16_t status);

@@ -163,7 +163,7 @@ static void host_close(struct vio_backend *b)
 static int host_info(struct vio_backend *b, struct vio_backend_info *i)
 {
 	struct host *h = b->priv;
-	const struct host_store *s = &h->store;
+	const struct nvme_store *s = &h->store.ns;
 
 	pthread_mutex_lock(&h->lock);
 	if (!h->keeper && h->phase == HOST_NONE)

@@ -15,6 +15,7 @@
 #ifndef VIO_BACKEND_NVME_TCP_H
 #define VIO_BACKEND_NVME_TCP_H
 
+#include "backend/nvme_store.h"
 #include "backend/nvme_tcp_link.h"
 #include "base/barrier.h"
 #include "wire/nvme_dhchap.h"
@@ -48,21 +49,14 @@ struct host_path {
 
 /* What a controller says of itself and of the namespace, checked. */
 struct host_store {
-	uint64_t blocks;
-	uint8_t shift; /* of a block's size */
-	bool read_only, volatile_cache;
+	struct nvme_store ns;
 	bool ana;	    /* it says how well it reaches the namespace */
 	bool offsets;	    /* log pages are read in parts */
 	uint8_t transition; /* seconds that a change of that may take */
 	uint32_t ana_group;
-	uint32_t events;   /* that it tells of, and we look at */
-	uint32_t ops;	   /* as vio_backend_info has them */
-	uint32_t optimal;  /* bytes; 0: no say */
-	uint32_t max_part; /* bytes of one command's data */
-	uint32_t capsule;  /* bytes of data that may go inside a command */
-	uint16_t depth;	   /* commands under way in an I/O queue */
-	uint16_t queues;   /* that it gives */
-	uint8_t id[40];	   /* EUI64, NGUID, UUID */
+	uint32_t capsule; /* bytes of data that may go inside a command */
+	uint16_t depth;	  /* commands under way in an I/O queue */
+	uint16_t queues;  /* that it gives */
 };
 
 /* A queue's authentication. */

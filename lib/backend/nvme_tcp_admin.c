@@ -89,7 +89,7 @@ static void admin_await_event(struct host *h)
 {
 	struct host_slot *s = &h->admin.slot[ADMIN_EVENT];
 
-	if (!h->store.events || s->busy)
+	if (!h->store.ns.events || s->busy)
 		return;
 	memset(s, 0, sizeof(*s));
 	s->cmd = (struct nvme_cmd){ .opcode = nvme_admin_async_event, .flags = NVME_FLAGS_SGL };
@@ -103,7 +103,7 @@ static int admin_answered(struct host_link *k, struct host_slot *s, uint16_t sta
 
 	(void)result;
 	if (index == ADMIN_EVENT && status)
-		h->store.events = 0; /* it is looked at now and then */
+		h->store.ns.events = 0; /* it is looked at now and then */
 	else if (index == ADMIN_EVENT)
 		h->look_at = vio__host_now() + ADMIN_LOOK; /* whatever it is: then the next may come */
 	else if (index == h->asking && h->script)
@@ -161,7 +161,7 @@ static int admin_keep_alive(struct host *h, uint64_t now)
 	vio__host_link_post(&h->admin, s);
 	h->alive_sent = now;
 	h->alive_at = now + h->keep_alive * HOST_SECOND / 2;
-	if (!h->store.events && !h->look_at)
+	if (!h->store.ns.events && !h->look_at)
 		h->look_at = now;
 	return 0;
 }

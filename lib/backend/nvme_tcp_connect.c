@@ -216,7 +216,7 @@ static void events_ask(struct host *h, struct host_slot *s)
 	s->cmd = (struct nvme_cmd){ .opcode = nvme_admin_set_features,
 				    .flags = NVME_FLAGS_SGL,
 				    .cdw10 = NVME_FEAT_FID_ASYNC_EVENT,
-				    .cdw11 = h->seen.events };
+				    .cdw11 = h->seen.ns.events };
 }
 
 /* Reading it is what lets the next event come. */
@@ -250,7 +250,6 @@ static int look_got(struct host *h, uint64_t result)
 {
 	(void)result;
 	h->seen = h->store;
-	memset(h->seen.id + 24, 0, 16);
 	return vio__host_see_namespace(h, (const struct nvme_id_ns *)h->reply);
 }
 

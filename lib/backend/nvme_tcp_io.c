@@ -2,10 +2,8 @@
 /* Requests as commands: a request beyond what a command may carry is cut into several. */
 #include "backend/nvme_tcp.h"
 
-#define IO_LIVES 16u		   /* associations that a command may be lost with before it fails */
-#define IO_RETRIES 8u		   /* of a command that the target says to try again */
-#define IO_RANGE_BLOCKS UINT32_MAX /* of a deallocation */
-#define IO_ZEROES_BLOCKS 65536u
+#define IO_LIVES 16u  /* associations that a command may be lost with before it fails */
+#define IO_RETRIES 8u /* of a command that the target says to try again */
 
 static struct host_cut *io_cut(const struct host_lane *v, struct vio_req *r)
 {
@@ -48,24 +46,6 @@ static bool io_at_once(struct host_lane *v, struct vio_req *r)
 	return true;
 }
 
-/* A flush has no length, but has to be sent: it counts as one byte. */
-static uint64_t io_total(const struct vio_req *r)
-{
-	return r->op == VIO_OP_FLUSH ? 1 : r->len;
-}
-
-static uint64_t io_most(const struct host_lane *v, const struct vio_req *r)
-{
-	switch (r->op) {
-	case VIO_OP_DISCARD:
-		return (uint64_t)IO_RANGE_BLOCKS << v->shift;
-	case VIO_OP_WRITE_ZEROES:
-		return (uint64_t)IO_ZEROES_BLOCKS << v->shift;
-	default:
-		return v->max_part;
-	}
-}
-
 /* Whether the slot's data, in so many pieces, goes inside the capsule. */
 static bool io_fits_capsule(const struct host_lane *v, const struct host_slot *s)
 {
@@ -93,33 +73,15 @@ static void io_data(const struct host_lane *v, struct host_slot *s)
 /* The command of s, anew for each connection: how its data goes may differ. */
 static void io_command(const struct host_lane *v, struct host_slot *s)
 {
-	static const uint8_t opcodes[] = {
-		[VIO_OP_READ] = nvme_cmd_read,
-		[VIO_OP_WRITE] = nvme_cmd_write,
-		[VIO_OP_FLUSH] = nvme_cmd_flush,
-		[VIO_OP_DISCARD] = nvme_cmd_dsm,
-		[VIO_OP_WRITE_ZEROES] = nvme_cmd_write_zeroes,
-	};
 	const struct host *h = v->lane->backend->priv;
 	const struct vio_req *r = s->req;
-	uint64_t block = (r->offset + s->pos) >> v->shift, blocks = s->span >> v->shift;
 
-	s->cmd = (struct nvme_cmd){ .opcode = opcodes[r->op],
-				    .flags = NVME_FLAGS_SGL,
-				    .nsid = (uint32_t)h->nsid };
+	s->cmd = vio__nvme_command(v->shift, (uint32_t)h->nsid, r, s->pos, s->span);
+	s->cmd.flags = NVME_FLAGS_SGL;
 	if (r->op == VIO_OP_DISCARD) {
-		s->range = (struct nvme_dsm_range){ .nlb = (uint32_t)blocks, .slba = block };
+		s->range = vio__nvme_range(v->shift, r, s->pos, s->span);
 		s->range_iov = (struct iovec){ &s->range, sizeof(s->range) };
 		s->start = (struct host_at){ .iov = &s->range_iov };
-		s->cmd.cdw11 = NVME_DSMGMT_AD;
-	} else if (r->op != VIO_OP_FLUSH) {
-		s->cmd.cdw10 = (uint32_t)block;
-		s->cmd.cdw11 = (uint32_t)(block >> 32);
-		s->cmd.cdw12 = (uint32_t)blocks - 1;
-		if (r->op != VIO_OP_READ && r->flags & VIO_REQ_FUA)
-			s->cmd.cdw12 |= (uint32_t)NVME_IO_FUA << 16;
-		if (r->op == VIO_OP_WRITE_ZEROES && r->flags & VIO_REQ_UNMAP)
-			s->cmd.cdw12 |= (uint32_t)NVME_IO_DEAC << 16;
 	}
 	io_data(v, s);
 }
@@ -149,7 +111,7 @@ static void io_part(struct host_lane *v, struct vio_req *r)
 
 	s->req = r;
 	s->pos = c->pos;
-	s->span = VIO_MIN(io_total(r) - c->pos, io_most(v, r));
+	s->span = VIO_MIN(nvme_total(r) - c->pos, vio__nvme_most(r, v->shift, v->max_part));
 	s->start = c->at;
 	s->write = r->op == VIO_OP_WRITE || r->op == VIO_OP_DISCARD;
 	s->lives = s->retries = 0;
@@ -169,7 +131,7 @@ void vio__host_more(struct host_lane *v)
 
 	while (v->nfree && (r = v->waiting.head)) {
 		io_part(v, r);
-		if (io_cut(v, r)->pos < io_total(r))
+		if (io_cut(v, r)->pos < nvme_total(r))
 			continue;
 		vio_reqs_pop(&v->waiting);
 		v->nwaiting--;
@@ -224,38 +186,8 @@ static void io_part_done(struct host_lane *v, struct host_slot *s, int err)
 	v->free[v->nfree++] = (uint16_t)(s - v->link.slot);
 	if (err && !c->err)
 		c->err = err;
-	if (!--c->parts && c->pos == io_total(r))
+	if (!--c->parts && c->pos == nvme_total(r))
 		io_finish(v, r, c->err);
-}
-
-/* Statuses that say nothing about the command itself: it was not executed, or not wholly. */
-static bool io_worth_a_retry(const struct host_slot *s, uint16_t status)
-{
-	unsigned type = status >> 9 & 7, code = status >> 1 & 0xff;
-
-	if (status & NVME_STATUS_DNR || s->retries >= IO_RETRIES)
-		return false;
-	if (type == NVME_SCT_PATH)
-		return true;
-	return type == NVME_SCT_GENERIC && (code == NVME_SC_DATA_XFER_ERROR || code == NVME_SC_ABORT_REQ ||
-					    code == NVME_SC_ABORT_QUEUE || code == NVME_SC_CMD_INTERRUPTED ||
-					    code == NVME_SC_TRAN_TPORT_ERROR || code == NVME_SC_NS_NOT_READY);
-}
-
-static int io_errno(uint16_t status)
-{
-	if (status >> 9 & 7)
-		return -EIO;
-	switch (status >> 1 & 0xff) {
-	case NVME_SC_INVALID_OPCODE:
-		return -EOPNOTSUPP;
-	case NVME_SC_CAP_EXCEEDED:
-		return -ENOSPC;
-	case NVME_SC_NS_WRITE_PROTECTED:
-		return -EROFS;
-	default:
-		return -EIO;
-	}
 }
 
 int vio__host_answered(struct host_link *k, struct host_slot *s, uint16_t status, uint64_t result)
@@ -270,11 +202,11 @@ int vio__host_answered(struct host_link *k, struct host_slot *s, uint16_t status
 		v->nagain++;
 		host_count(&v->count->refused, 1);
 		vio__host_lane_refused(v);
-	} else if (io_worth_a_retry(s, status)) {
+	} else if (s->retries < IO_RETRIES && vio__nvme_worth_a_retry(status)) {
 		s->retries++;
 		v->nagain++;
 	} else {
-		io_part_done(v, s, io_errno(status));
+		io_part_done(v, s, vio__nvme_errno(status));
 	}
 	return 0;
 }

@@ -59,10 +59,10 @@ static void lane_ready(struct vio_watch *w, uint32_t events)
 
 static void lane_limits(struct host_lane *v, const struct host *h, const struct host_store *s)
 {
-	v->shift = s->shift;
-	v->ops = s->read_only ? 1u << VIO_OP_READ | 1u << VIO_OP_FLUSH : s->ops;
-	v->flush = s->volatile_cache;
-	v->max_part = s->max_part;
+	v->shift = s->ns.shift;
+	v->ops = s->ns.read_only ? 1u << VIO_OP_READ | 1u << VIO_OP_FLUSH : s->ns.ops;
+	v->flush = s->ns.volatile_cache;
+	v->max_part = s->ns.max_part;
 	if (h->digests & NVME_TCP_WANT_DDGST)
 		v->max_part = VIO_MIN(v->max_part, LINK_STAGE);
 	v->capsule = s->capsule;

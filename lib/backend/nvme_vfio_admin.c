@@ -42,7 +42,7 @@ static void admin_answered(struct drive *d, const struct nvme_cqe *e)
 		d->answer = e->status;
 		d->result = e->dw0;
 	} else if (e->cid == ADMIN_EVENT && e->status) {
-		d->store.events = false; /* it is looked at when somebody wants to know */
+		d->store.events = 0; /* it is looked at when somebody wants to know */
 	} else if (e->cid == ADMIN_EVENT) {
 		d->event = e->dw0;
 		d->event_due = true;

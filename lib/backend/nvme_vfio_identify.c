@@ -104,7 +104,7 @@ static int identify_events(struct drive *d)
 	int rc = d->store.events ? vio__drive_ask(d, &c) : 0;
 
 	if (rc > 0)
-		d->store.events = false;
+		d->store.events = 0;
 	if (rc >= 0)
 		vio__drive_await_event(d);
 	return VIO_MIN(rc, 0);

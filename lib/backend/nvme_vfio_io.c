@@ -59,7 +59,7 @@ static void io_post(struct drive_lane *v, struct drive_slot *s)
 static void io_range(struct drive_lane *v, struct drive_slot *s, uint64_t pos)
 {
 	uint64_t at = (uint64_t)(s - v->slot) * DRIVE_LIST;
-	struct nvme_dsm_range range = vio__nvme_range(&v->store, s->req, pos, s->span);
+	struct nvme_dsm_range range = vio__nvme_range(v->store.shift, s->req, pos, s->span);
 
 	memcpy(v->lists + at, &range, sizeof(range));
 	s->cmd.prp1 = v->lists_iova + at;
@@ -74,7 +74,7 @@ static bool io_part(struct drive_lane *v, struct vio_req *r)
 
 	s->req = r;
 	s->start = c->at;
-	s->span = VIO_MIN(nvme_total(r) - c->pos, vio__nvme_most(&v->store, r));
+	s->span = VIO_MIN(nvme_total(r) - c->pos, vio__nvme_most(r, v->store.shift, v->store.max_part));
 	s->lives = s->retries = 0;
 	s->cmd = (struct nvme_cmd){ 0 };
 	if (r->op <= VIO_OP_WRITE && VIO_UNLIKELY(!vio__drive_data(v, s))) {
@@ -82,7 +82,7 @@ static bool io_part(struct drive_lane *v, struct vio_req *r)
 		return false;
 	}
 	data = s->cmd;
-	s->cmd = vio__nvme_command(&v->store, (uint32_t)v->d->nsid, r, c->pos, s->span);
+	s->cmd = vio__nvme_command(v->store.shift, (uint32_t)v->d->nsid, r, c->pos, s->span);
 	s->cmd.flags = data.flags;
 	s->cmd.sgl = data.sgl; /* the PRPs, if it has those */
 	s->cmd.cid = (uint16_t)(s - v->slot);
