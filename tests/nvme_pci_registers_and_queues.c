@@ -347,6 +347,81 @@ static void shadow_doorbells_are_read(void **state)
 	guest_unplug(&g);
 }
 
+static uint64_t signals(int fd)
+{
+	uint64_t n;
+
+	return read(fd, &n, sizeof(n)) == sizeof(n) ? n : 0;
+}
+
+static void set_feature(struct guest *g, uint32_t id, uint32_t value)
+{
+	struct nvme_cmd *c = guest_next(g, 0, nvme_admin_set_features);
+
+	c->cdw10 = id;
+	c->cdw11 = value;
+	assert_int_equal(guest_do(g, 0, NULL), 0);
+}
+
+/* Each answer has its interrupt. */
+static void at_once(struct guest *g, int fd)
+{
+	while (signals(fd))
+		;
+	for (unsigned i = 0; i < 20; i++) {
+		guest_io(g, 1, nvme_cmd_read, i, 1, 0);
+		assert_int_equal(guest_do(g, 1, NULL), 0);
+		while (!signals(fd))
+			client_pump(&g->c);
+	}
+}
+
+/* Several have one, and there is one behind the last. */
+static void seldom(struct guest *g, int fd)
+{
+	uint64_t all = 0;
+
+	for (unsigned i = 0; i < 41; i++) {
+		guest_io(g, 1, nvme_cmd_read, i, 1, 0);
+		assert_int_equal(guest_do(g, 1, NULL), 0);
+		all += signals(fd);
+	}
+	assert_true(all < 41);
+	while (signals(fd))
+		;
+	guest_io(g, 1, nvme_cmd_read, 0, 1, 0);
+	assert_int_equal(guest_do(g, 1, NULL), 0);
+	while (!signals(fd))
+		client_pump(&g->c);
+}
+
+static void interrupts_are_put_off(void **state)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	struct guest g;
+
+	(void)state;
+	for (int threads = 0; threads < 2; threads++) {
+		guest_plug(&g, "ram:1M", threads);
+		guest_enable(&g);
+		guest_pair(&g, 1);
+		assert_int_equal(client_irqs(&g.c, VFIO_PCI_MSIX_IRQ_INDEX, 1, 1, CLIENT_EVENTFDS, &fd, 1),
+				 0);
+		at_once(&g, fd);
+		set_feature(&g, NVME_FEAT_FID_IRQ_COALESCE, 0xff00 | 7); /* 25.5 ms, or 8 entries */
+		seldom(&g, fd);
+		set_feature(&g, NVME_FEAT_FID_IRQ_CONFIG, 1u << 16 | 1); /* not this vector's */
+		at_once(&g, fd);
+		set_feature(&g, NVME_FEAT_FID_IRQ_CONFIG, 1);
+		set_feature(&g, NVME_FEAT_FID_IRQ_COALESCE, 7); /* no time is no aggregation */
+		at_once(&g, fd);
+		set_feature(&g, NVME_FEAT_FID_IRQ_COALESCE, 0xffff);
+		guest_io(&g, 1, nvme_cmd_read, 0, 1, 0);
+		guest_unplug(&g); /* with one that is late */
+	}
+	close(fd);
+}
+
 static void interrupts_come_by_their_vectors(void **state)
 {
 	int e[3];
@@ -387,6 +462,7 @@ int main(void)
 		cmocka_unit_test(namespaces_that_come_are_told_of),
 		cmocka_unit_test(shadow_doorbells_are_read),
 		cmocka_unit_test(interrupts_come_by_their_vectors),
+		cmocka_unit_test(interrupts_are_put_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,7 +80,6 @@ static uint16_t feat_set_queues(struct nv_ctrl *c, struct nvme_req *r)
 	return 0;
 }
 
-/* Kept only: a pass interrupts once for all that it has done, which is what they would have. */
 static uint16_t feat_vector(struct nv_features *f, struct nvme_req *r, bool set)
 {
 	uint32_t vector = r->cmd.cdw11 & 0xffff, bit = 1u << vector % 8;
@@ -89,7 +88,7 @@ static uint16_t feat_vector(struct nv_features *f, struct nvme_req *r, bool set)
 	if (vector >= 8 * sizeof(f->not_coalesced))
 		return NV_NO(NVME_SC_INVALID_FIELD);
 	if (set)
-		*byte = (uint8_t)(r->cmd.cdw11 >> 16 & 1 ? *byte | bit : *byte & ~bit);
+		VIO_STORE(byte, (uint8_t)(r->cmd.cdw11 >> 16 & 1 ? *byte | bit : *byte & ~bit));
 	r->result = vector | (*byte & bit ? 1u << 16 : 0);
 	return 0;
 }
@@ -105,8 +104,8 @@ static uint16_t feat_set_plain(struct nv_ctrl *c, struct nvme_req *r, uint8_t id
 {
 	if (id == NVME_FEAT_FID_POWER_MGMT && r->cmd.cdw11 & 0x1f)
 		return NV_NO(NVME_SC_INVALID_FIELD); /* there is one state */
-	*feat_plain(&c->f, id, r->cmd.cdw11) =
-		id == NVME_FEAT_FID_TEMP_THRESH ? r->cmd.cdw11 & 0xffff : r->cmd.cdw11;
+	VIO_STORE(feat_plain(&c->f, id, r->cmd.cdw11),
+		  id == NVME_FEAT_FID_TEMP_THRESH ? r->cmd.cdw11 & 0xffff : r->cmd.cdw11);
 	return 0;
 }
 

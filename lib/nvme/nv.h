@@ -236,8 +236,8 @@ struct nv_features {
 	uint32_t arbitration, power, temp_over, temp_under, recovery, atomicity, events;
 	bool write_cache; /* atomic */
 	uint16_t queues;  /* granted, I/O; atomic */
-	uint32_t coalescing;
-	uint8_t not_coalesced[64]; /* a bit for each vector */
+	uint32_t coalescing;	   /* atomic */
+	uint8_t not_coalesced[64]; /* a bit for each vector; atomic */
 };
 
 /* What a host may be told of by an asynchronous event. */

@@ -39,7 +39,9 @@ struct npci_cq {
 	uint32_t size;
 	uint16_t qid, vector;
 	bool interrupts;
-	bool ready; /* the worker has it */
+	bool ready;		/* the worker has it */
+	unsigned late;		/* entries that its host has had no interrupt for yet */
+	struct vio_timer delay; /* set if late */
 
 	struct nvme_req *req; /* the admin command that makes or ends it */
 	int rc;
@@ -188,7 +190,8 @@ int npci_sq_open(struct npci_sq *q);
 int npci_cq_restore(struct npci_cq *q, const struct npci_image_cq *at);
 int npci_sq_restore(struct npci_sq *q, const struct npci_image_sq *at);
 void npci_cq_close(struct npci_cq *q);
-void npci_sq_stop(struct npci_sq *q); /* it is closed once all has come back */
+void npci_cq_hurry(struct npci_cq *q); /* no interrupt is put off any longer */
+void npci_sq_stop(struct npci_sq *q);  /* it is closed once all has come back */
 void npci_sq_close(struct npci_sq *q);
 bool npci_sq_idle(const struct npci_sq *q);  /* nothing of it is under way */
 bool npci_worker_map(struct npci_worker *w); /* finds the shadow doorbells; false: they are gone */

@@ -12,12 +12,53 @@ static void queue_tell(struct npci_worker *w, uint32_t *at, uint32_t v)
 		vio__log_mark(log, at, sizeof(*at));
 }
 
+static void queue_interrupt(struct npci_cq *q)
+{
+	if (q->late)
+		vio_timer_cancel(q->w->poller, &q->delay);
+	q->late = 0;
+	if (q->interrupts)
+		pci_interrupt(&q->w->p->pci, q->w->poller, q->vector);
+}
+
+static void queue_late(struct vio_timer *t)
+{
+	queue_interrupt(VIO_CONTAINER(t, struct npci_cq, delay));
+}
+
+void npci_cq_hurry(struct npci_cq *q)
+{
+	if (q->late)
+		queue_interrupt(q);
+}
+
+/* Features 08h and 09h: how long an interrupt may be put off, in ns, and for how many entries. 0: it may not.
+ */
+static uint64_t queue_patience(const struct npci_cq *q, unsigned *entries)
+{
+	const struct nv_features *f = &q->w->p->ctrl->f;
+	uint32_t c = VIO_LOAD(&f->coalescing);
+
+	*entries = (c & 0xff) + 1;
+	if (VIO_LIKELY(!(c & 0xff00)) || !q->qid || !q->interrupts ||
+	    VIO_LOAD(&f->not_coalesced[q->vector / 8]) & 1u << q->vector % 8)
+		return 0;
+	return (c >> 8 & 0xff) * 100000ull;
+}
+
 static void queue_notify(struct nvme_cq *cq)
 {
 	struct npci_cq *q = cq->owner;
+	unsigned entries;
+	uint64_t ns = queue_patience(q, &entries);
 
-	if (q->interrupts)
-		pci_interrupt(&q->w->p->pci, q->w->poller, q->vector);
+	if (VIO_LIKELY(!ns) || q->late + cq->unsaid >= entries) {
+		queue_interrupt(q);
+		return;
+	}
+	if (!q->late)
+		vio_timer_set(q->w->poller, &q->delay, ns);
+	q->late += cq->unsaid;
 }
 
 /* Its own address is its host's: the admin queue has no shadow. */
@@ -69,6 +110,7 @@ static int queue_make_cq(struct npci_cq *q)
 
 static void queue_add_cq(struct npci_cq *q)
 {
+	q->delay.fire = queue_late;
 	q->cq.log = q->w->p->pci.log;
 	q->cq.doorbell = queue_cq_bells(q);
 	q->next = q->w->cqs;
@@ -101,12 +143,13 @@ int npci_cq_restore(struct npci_cq *q, const struct npci_image_cq *at)
 	nvme_cq_restore(&q->cq, at->tail, at->phase);
 	q->cq.broken = at->broken;
 	queue_add_cq(q);
-	queue_notify(&q->cq);
+	queue_interrupt(q);
 	return 0;
 }
 
 void npci_cq_close(struct npci_cq *q)
 {
+	npci_cq_hurry(q);
 	for (struct npci_cq **at = &q->w->cqs; *at; at = &(*at)->next)
 		if (*at == q) {
 			*at = q->next;

@@ -66,6 +66,7 @@ static void worker_pause(struct npci_worker *w)
 {
 	for (struct npci_cq *q = w->cqs; q; q = q->next) {
 		nvme_cq_flush(&q->cq);
+		npci_cq_hurry(q);
 		nvme_cq_hold(&q->cq);
 	}
 	for (struct npci_sq *q = w->sqs; q; q = q->next)
@@ -76,6 +77,8 @@ static void worker_pause(struct npci_worker *w)
 
 static void worker_dropped(struct npci_worker *w)
 {
+	for (struct npci_cq *q = w->cqs; q; q = q->next)
+		npci_cq_hurry(q);
 	w->cqs = NULL;
 	w->shadow = w->event = NULL;
 	w->shadow_at = w->event_at = 0;

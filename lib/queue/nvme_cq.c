@@ -115,8 +115,8 @@ void nvme_cq_flush(struct nvme_cq *cq)
 		cq_flush_full(cq);
 	if (!cq->unsaid)
 		return;
-	cq->unsaid = 0;
 	cq->notify(cq);
+	cq->unsaid = 0;
 }
 
 void nvme_cq_restore(struct nvme_cq *cq, uint32_t tail, uint16_t phase)

@@ -81,7 +81,7 @@ struct nvme_cq {
 	bool broken;		  /* its doorbell said what can't be */
 	struct mem_log *log;	  /* what is written in the host's memory; or NULL */
 	uint32_t held;		  /* stands for the doorbell while nothing is posted */
-	void (*notify)(struct nvme_cq *cq);
+	void (*notify)(struct nvme_cq *cq); /* of `unsaid` entries */
 	void *owner;
 };
 
