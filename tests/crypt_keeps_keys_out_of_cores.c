@@ -6,6 +6,8 @@
 #include "store.h"
 #include "keyfile.h"
 
+#include <malloc.h>
+
 #define HALF 32
 
 /* The key is kept here inverted, so that the test itself does not hold what it looks for. */
@@ -133,9 +135,39 @@ static void keys_are_hidden(void **state)
 	assert_int_equal(f.dumped + f.hidden, 0);
 }
 
+/* Nothing is mapped behind the heap, which ends here as soon as it can: at times right behind a lane's keys.
+ */
+static void the_heap_may_end_behind_a_key(void **state)
+{
+	struct vio_lane *lane[100];
+	char path[] = KEYFILE_NAME, arg[128];
+	void *gap[100];
+	struct stack s;
+
+	(void)state;
+	mallopt(M_TOP_PAD, 0);
+	make_key(path);
+	snprintf(arg, sizeof(arg), "crypt:keyfile=%s,bounce=64K", path);
+	stack_up(&s, arg, 1 << 20);
+	unlink(path);
+	for (unsigned i = 0; i < 100; i++) {
+		gap[i] = malloc(40 * i);
+		if (vio_lane_new(&lane[i], s.top, s.poller, NULL))
+			fail_msg("lane %u: %s", i, vio_errmsg());
+	}
+	for (unsigned i = 0; i < 100; i++) {
+		vio_lane_free(lane[i]);
+		free(gap[i]);
+	}
+	stack_down(&s);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(keys_are_hidden) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(keys_are_hidden),
+		cmocka_unit_test(the_heap_may_end_behind_a_key),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,17 @@ static unsigned key_find_state(const EVP_CIPHER_CTX *c, const unsigned char *twe
 	return found;
 }
 
+/* How many of len bytes are mapped: a heap may end soon behind a block. */
+static size_t key_mapped(const void *p, size_t len)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)p, at = from & ~(page - 1);
+	unsigned char resident;
+
+	while (at < from + len && !mincore((void *)at, page, &resident))
+		at += page;
+	return at > from ? VIO_MIN(at - from, len) : 0;
+}
+
 /* Pages stay protected after the context is gone (wiped by OpenSSL): they may hold another's by then. */
 static int key_protect_state(const EVP_CIPHER_CTX *c, unsigned word)
 {
@@ -76,7 +87,7 @@ static int key_protect_state(const EVP_CIPHER_CTX *c, unsigned word)
 	if (!word)
 		return 0;
 	memcpy(&state, (const char *)c + word * sizeof(state), sizeof(state));
-	return key_protect(state, KEY_STATE);
+	return key_protect(state, key_mapped(state, KEY_STATE));
 }
 
 static EVP_CIPHER_CTX *key_context(const struct key_kind *kind, const unsigned char *key, int enc)
