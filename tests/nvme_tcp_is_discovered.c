@@ -7,9 +7,12 @@
 #define EVENT 0x70f002u /* a notice, discovery log page changed, log page 70h */
 #define ENTRIES 4u
 
-struct page {
+union page {
 	struct nvmf_discovery_log head;
-	struct nvmf_disc_log_entry entry[ENTRIES];
+	struct {
+		uint8_t before[sizeof(struct nvmf_discovery_log)];
+		struct nvmf_disc_log_entry entry[ENTRIES];
+	};
 };
 
 static struct target t;
@@ -61,7 +64,8 @@ static void expect_entry(const struct nvmf_disc_log_entry *e, const char *addr, 
 	assert_int_equal(e->adrfam, strchr(addr, ':') ? NVMF_ADDR_FAMILY_IP6 : NVMF_ADDR_FAMILY_IP4);
 	assert_int_equal(e->trtype, NVMF_TRTYPE_TCP);
 	assert_int_equal(e->subtype, NVME_NQN_NVME);
-	assert_int_equal(e->treq, 4); /* a secure channel is not spoken of: some hosts take an offer for a wish */
+	assert_int_equal(e->treq,
+			 4); /* a secure channel is not spoken of: some hosts take an offer for a wish */
 	assert_string_equal(e->subnqn, HOST_TARGET_NQN);
 }
 
@@ -115,7 +119,7 @@ static void all_addresses_are_named(void **state)
 {
 	struct second s = { .open.fn = second_open, .stop.fn = second_stop };
 	char port[2][8];
-	struct page p;
+	union page p;
 	uint64_t changes;
 	uint16_t aer;
 
@@ -152,7 +156,7 @@ static void all_addresses_are_named(void **state)
 static void an_address_may_be_another_than_it_is(void **state)
 {
 	struct second s = { .open.fn = second_open, .stop.fn = second_stop };
-	struct page p;
+	union page p;
 
 	(void)state;
 	s.o = (struct vio_nvme_tcp_opts){ .sz = sizeof(s.o),
