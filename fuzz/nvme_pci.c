@@ -15,6 +15,10 @@
 
 #include "nvme/pci.h"
 
+#include <stdio.h>
+
+#include "nvme_manager.h"
+
 #define MEM (1u << 20)
 #define GUEST_MAX_RECORDS 64u
 #define ENTRIES 8u
@@ -116,6 +120,8 @@ static void admin(uint8_t opcode, uint8_t q, const uint8_t *over, unsigned n)
 		z.tail[qid] = 0;
 	if (opcode == nvme_admin_identify)
 		c.cdw10 = q;
+	if (n > sizeof(c)) /* what it points at */
+		memcpy(z.ram + DATA, over + sizeof(c), n - sizeof(c));
 	post(0, c, over, n);
 }
 
@@ -138,17 +144,24 @@ static void turn(uint8_t what)
 		enable();
 }
 
+static void add_namespace(void)
+{
+	struct vio_backend *b;
+
+	check(!vio_backend_parse(&b, NULL, "ram:1M") && vio_nvme_ns_add(z.s, b, NULL) == 1);
+	vio_backend_free(b);
+}
+
 static void start(void)
 {
 	VIO_OPTS(vio_poller_opts, po, .engine = VIO_POLL_EPOLL);
-	VIO_OPTS(vio_nvme_opts, so, .nqn = "nqn.2014-08.org.example:fuzz", .max_namespaces = 4);
+	VIO_OPTS(vio_nvme_opts, so, .nqn = "nqn.2014-08.org.example:fuzz", .max_namespaces = 4,
+		 .manager = &manager);
 	VIO_OPTS(vio_nvme_pci_opts, fo, .queues = 3, .buffers = 1 << 20);
 	struct vio_mem_region r;
-	struct vio_backend *b;
 
 	check(!vio_poller_new(&z.p, &po) && !vio_nvme_new(&z.s, &so));
-	check(!vio_backend_parse(&b, NULL, "ram:1M") && vio_nvme_ns_add(z.s, b, NULL) == 1);
-	vio_backend_free(b);
+	add_namespace();
 	check(!vio_nvme_pci_new(&z.f, z.p, z.s, &fo));
 	z.f->quiet = on_quiet;
 	check(!vio_mem_alloc(&z.mem, 0, MEM) && !vio_mem_get(z.mem, 0, &r));
@@ -200,5 +213,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data += 4 + r[3];
 		size -= 4 + r[3];
 	}
+	for (unsigned i = 0; i < 100 && z.s->nops; i++)
+		pass();
+	check(manager_reset(z.s, add_namespace));
 	return 0;
 }

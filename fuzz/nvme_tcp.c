@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "nvme_manager.h"
+
 #define MUST(ok)                                                                                             \
 	do {                                                                                                 \
 		if (!(ok)) {                                                                                 \
@@ -47,18 +49,23 @@ static void add_namespace(const char *stack)
 	vio_backend_free(b);
 }
 
+static void add_namespaces(void)
+{
+	add_namespace("ram:256K");
+	add_namespace("ram:64K | fault:error=EIO,nth=7,once=off");
+}
+
 static void open_once(void)
 {
 	VIO_OPTS(vio_poller_opts, po, .engine = VIO_POLL_EPOLL);
-	VIO_OPTS(vio_nvme_opts, so, .nqn = NQN, .max_namespaces = 4);
+	VIO_OPTS(vio_nvme_opts, so, .nqn = NQN, .max_namespaces = 4, .manager = &manager);
 	VIO_OPTS(vio_nvme_tcp_opts, to, .address = "127.0.0.1:0", .buffers = 1 << 20);
 
 	if (poller)
 		return;
 	MUST(!vio_poller_new(&poller, &po));
 	MUST(!vio_nvme_new(&subsystem, &so));
-	add_namespace("ram:256K");
-	add_namespace("ram:64K | fault:error=EIO,nth=7,once=off");
+	add_namespaces();
 	MUST(!vio_nvme_tcp_new(&tcp, poller, subsystem, &to));
 }
 
@@ -185,18 +192,26 @@ static void command(struct peer *h, struct input *in, uint8_t how)
 {
 	struct nvme_tcp_cmd c = { .hdr = { .type = NVME_TCP_CMD } };
 	size_t n = sizeof(c.cmd), len = (how & 0x1f) * 512u;
-	static const uint8_t blank[16384];
+	static uint8_t page[16384];
 	const uint8_t *p;
 
 	p = take_some(in, &n);
 	memcpy(&c.cmd, p, n);
+	memset(page, 0, 32);
+	if (c.cmd.opcode == nvme_admin_ns_mgmt || c.cmd.opcode == nvme_admin_ns_attach) {
+		n = 32; /* of its data, the rest is zeroes */
+		p = take_some(in, &n);
+		memcpy(page, p, n);
+		if (page[2] == 1 && !page[3] && subsystem->ctrls && c.cmd.opcode == nvme_admin_ns_attach)
+			memcpy(page + 2, &subsystem->ctrls->cntlid, 2); /* ids go round: 1 is the newest */
+	}
 	if (!(how & 0x80)) {
 		c.cmd.flags = NVME_FLAGS_SGL;
 		c.cmd.sgl =
 			(struct nvme_sgl){ .len = (uint32_t)len,
 					   .type = how & 0x40 ? NVME_SGL_DATA_OFFSET : NVME_SGL_TRANSPORT };
 	}
-	tell_pdu(h, &c, sizeof(c), blank, how & 0x40 ? (uint32_t)len : 0);
+	tell_pdu(h, &c, sizeof(c), page, how & 0x40 ? (uint32_t)len : 0);
 }
 
 /* Data for the last R2T: all of it, or a part, or beside it. */
@@ -269,5 +284,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MUST(!tcp->workers[0].conns);
 	MUST(!subsystem->ctrls);
 	MUST(!npool_used(tcp->workers[0].queues.pool));
+	MUST(manager_reset(subsystem, add_namespaces));
+	run();
 	return 0;
 }
