@@ -23,7 +23,7 @@ static uint32_t add(const char *filters, bool read_only)
 {
 	VIO_OPTS(vio_nvme_ns_opts, no, .read_only = read_only);
 	struct vio_backend *b;
-	char stack[200];
+	char stack[240];
 	int nsid;
 
 	snprintf(stack, sizeof(stack), "ram:1M%s", filters);
@@ -39,7 +39,7 @@ static int open_all(void **state)
 {
 	VIO_OPTS(vio_nvme_opts, o, .nqn = HOST_TARGET_NQN, .max_namespaces = 8);
 	unsigned char bytes[64];
-	char filter[100];
+	char filter[160];
 
 	(void)state;
 	manager_init(&m);
