@@ -46,7 +46,11 @@ static int guest_controller(struct target *t, const struct guest *g)
 	VIO_OPTS(vio_nvme_pci_opts, o, .pollers = t->pollers, .npollers = t->threads,
 		 .secondaries = g->secondaries);
 	struct vio_pci **f = &t->guests[t->nguests].controller;
+	char host[512];
 
+	/* The same after a restart, so that namespaces are attached to it still. */
+	if (snprintf(host, sizeof(host), "%s:guest-%u", t->nqn, t->nguests + 1) <= 223)
+		o.host = host;
 	if (!g->number)
 		return vio_nvme_pci_new(f, t->pollers[0], t->subsystem, &o);
 	return vio_nvme_pci_secondary(f, t->primary, g->number, &o);

@@ -76,19 +76,25 @@ static int namespace_place(struct target *t, struct vio_backend *b, struct vio_n
 	return rc;
 }
 
-int namespace_add(struct target *t, const char *stack, unsigned group)
+static int namespace_add_as(struct target *t, const char *stack, unsigned group, uint32_t nsid)
 {
-	VIO_OPTS(vio_nvme_ns_opts, o, .read_only = t->read_only, .ana_group = group);
+	VIO_OPTS(vio_nvme_ns_opts, o, .read_only = t->read_only, .ana_group = group, .nsid = nsid,
+		 .block = nsid ? pool_block(t, nsid) : 0);
 	struct vio_backend *b;
-	int nsid;
+	int id;
 
 	if (vio_backend_parse(&b, t->scope, stack))
 		return -1;
-	nsid = namespace_place(t, b, &o);
+	id = namespace_place(t, b, &o);
 	vio_backend_free(b);
-	if (nsid > 0)
+	if (id > 0)
 		access_note_group(t, group);
-	return nsid < 0 ? -1 : nsid;
+	return id < 0 ? -1 : id;
+}
+
+int namespace_add(struct target *t, const char *stack, unsigned group)
+{
+	return namespace_add_as(t, stack, group, 0);
 }
 
 static int fail(const char *option, const char *value)
@@ -115,16 +121,20 @@ static int open_subsystem(struct target *t)
 	VIO_OPTS(vio_nvme_opts, o, .nqn = t->nqn, .serial = t->serial, .max_namespaces = MAX_NAMESPACES,
 		 .first_controller = (uint16_t)t->first_controller,
 		 .last_controller = (uint16_t)t->last_controller);
+	struct vio_nvme_manager manager;
 
+	if (pool_open(t, &manager))
+		return -1;
+	o.manager = t->pool ? &manager : NULL;
 	if (vio_nvme_new(&t->subsystem, &o))
 		return fail("nqn", t->nqn);
 	for (unsigned i = 0; i < t->nhosts; i++)
 		if (vio_nvme_allow(t->subsystem, t->hosts[i], NULL))
 			return fail("allow", t->hosts[i]);
 	for (unsigned i = 0; i < t->nstacks; i++)
-		if (namespace_add(t, t->stacks[i], t->stack_group[i]) < 0)
+		if (namespace_add_as(t, t->stacks[i], t->stack_group[i], i + 1) < 0)
 			return fail("ns", t->stacks[i]);
-	return 0;
+	return pool_open_namespaces(t);
 }
 
 static int open_ways_in(struct target *t)
@@ -227,6 +237,7 @@ static void stop_all(struct target *t)
 	await_ends(t);
 	guests_stop_controllers(t, on_stopped);
 	await_ends(t);
+	jobs_await();
 }
 
 static int run(struct target *t)

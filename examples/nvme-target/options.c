@@ -15,6 +15,8 @@ static const struct option names[] = {
 	{ "vfio-user", required_argument, NULL, 'v' },
 	{ "nqn", required_argument, NULL, 'q' },
 	{ "ns", required_argument, NULL, 'n' },
+	{ "pool", required_argument, NULL, 'O' },
+	{ "pool-filters", required_argument, NULL, 'F' },
 	{ "allow", required_argument, NULL, 'a' },
 	{ "serial", required_argument, NULL, 's' },
 	{ "threads", required_argument, NULL, 't' },
@@ -57,6 +59,13 @@ static int help(void)
 	     "  --ana 'GROUP STATE [PORT]'\n"
 	     "                      how a group is reached at a port, or at all: optimized, non-optimized,\n"
 	     "                      inaccessible, persistent-loss, change (optimized)\n"
+	     "  --pool DIR,size=SIZE[,block=512|4096]\n"
+	     "                      hosts may create and delete namespaces, which are files here and may "
+	     "have\n"
+	     "                      so much together; format and sanitize those and the others\n"
+	     "  --pool-filters 'FILTER | ...'\n"
+	     "                      what lies on each of those files; %k is a key file of its own, as in\n"
+	     "                      'crypt:keyfile=%k,erase=on'\n"
 	     "  --allow HOSTNQN     a host that may connect, and no others; may be there several times\n"
 	     "  --serial TEXT       what hosts read as serial number: 20 bytes at most\n"
 	     "  --reservations DIR  where namespaces keep their reservations through a restart, if hosts "
@@ -192,6 +201,12 @@ static int read_one(struct target *t, int option)
 		if (t->nstacks < MAX_NAMESPACES)
 			t->stack_group[t->nstacks] = t->group;
 		return list("ns", t->stacks, &t->nstacks, MAX_NAMESPACES);
+	case 'O':
+		t->pool = optarg;
+		return 0;
+	case 'F':
+		t->pool_filters = optarg;
+		return 0;
 	case 'a':
 		return list("allow", t->hosts, &t->nhosts, MAX_HOSTS);
 	case 't':
@@ -232,7 +247,7 @@ int options_read(struct target *t, int argc, char **argv)
 		fprintf(stderr, "nvme-target: '%s' is no option; see nvme-target --help\n", argv[optind]);
 		return -1;
 	}
-	if (!t->nqn || (!t->nstacks && !t->control)) {
+	if (!t->nqn || (!t->nstacks && !t->control && !t->pool)) {
 		fputs("nvme-target: nothing to serve, expected --nqn NQN --ns STACK; see nvme-target "
 		      "--help\n",
 		      stderr);

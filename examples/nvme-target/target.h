@@ -15,7 +15,7 @@
 
 struct target {
 	/* As the command line has it; the texts are argv's. */
-	const char *nqn, *serial, *reservations, *control;
+	const char *nqn, *serial, *reservations, *control, *pool, *pool_filters;
 	const char *stacks[MAX_NAMESPACES], *hosts[MAX_HOSTS];
 	const char *sockets[MAX_GUESTS], *listens[MAX_LISTENS], *refers[MAX_LISTENS], *states[MAX_LISTENS];
 	unsigned stack_group[MAX_NAMESPACES];
@@ -48,6 +48,17 @@ int options_read(struct target *t, int argc, char **argv);
 
 /* A namespace over a stack: its id, or -1 and vio_errmsg() says why. */
 int namespace_add(struct target *t, const char *stack, unsigned group);
+
+/* For what may block: as vio_nvme_manager.work has it. */
+void jobs_run(void *ctx, void (*job)(void *arg), void *arg);
+void jobs_await(void);
+
+/* Namespaces that hosts make, if there is a pool for them. -1 after a sentence on stderr. */
+int pool_open(struct target *t, struct vio_nvme_manager *m);
+/* Those that there are, once the command line's are there. */
+int pool_open_namespaces(struct target *t);
+/* Bytes of a block that hosts have given a namespace of the command line's; 0: those of its store. */
+uint32_t pool_block(const struct target *t, uint32_t nsid);
 
 /* Opens the control socket, if there is to be one. -1 after a sentence on stderr. */
 int control_open(struct target *t);

@@ -183,11 +183,17 @@ child_stop target
 grep -q ': 0 controllers, 0 queues$' "$work/target.log" || fail "controllers are left: $(tail -5 "$work/target.log")"
 
 note "a poller that never sleeps: doorbells are mapped"
-guests_start --ns "file:$work/a.raw" --poll busy --log debug
+pool_make
+(umask 077; head -c 64 /dev/urandom >"$work/a.key")
+guests_start --ns "file:$work/a.raw | crypt:keyfile=$work/a.key,erase=on" --poll busy --log debug "${nvme_pool[@]}"
 guest_run "$(drive n0)" < <(nvme_script <<'SCRIPT'
 modprobe nvme
 wait_for 20 "namespace 1" test -b /dev/nvme0n1
 verify mapped 16 --size=8M
+
+host note "namespaces of the guest's own"
+nvme_manage
+nvme_manage_ends -a start-crypto-erase
 SCRIPT
 ) || fail "the guest with mapped doorbells failed"
 # QEMU tells of the page as of any memory, without a descriptor.

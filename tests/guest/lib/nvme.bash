@@ -70,10 +70,44 @@ host_remove() { # ID
 	target_tell "remove $1" >/dev/null
 }
 
+# A pool of encrypted namespaces: options for the target.
+nvme_pool=()
+pool_make() {
+	mkdir -p "$work/pool"
+	nvme_pool=(--pool "$work/pool,size=64M" --pool-filters 'crypt:keyfile=%k,erase=on')
+}
+
+# What namespace ID's file is by the key in a file, as a sum.
+pool_decrypted() { # ID KEYFILE
+	rm -f "$work/raw" "$work/plain"
+	cp "$work/pool/$1.raw" "$work/raw"
+	head -c "$(stat -c %s "$work/raw")" /dev/zero >"$work/plain"
+	"$build/examples/copy" --quiet "file:$work/raw | crypt:keyfile=$2" "file:$work/plain" >>"$work/copy.log" 2>&1 || return 1
+	sha256sum <"$work/plain" | cut -d' ' -f1
+}
+
+host_pool_look() { # ID SUM: that is what it holds
+	cp "$work/pool/$1.key" "$work/old.key"
+	[ "$(pool_decrypted "$1" "$work/old.key")" = "$2" ]
+}
+
+# The file has not changed, but no key that there is opens it.
+host_pool_erased() { # ID SUM
+	[ "$(pool_decrypted "$1" "$work/old.key")" = "$2" ] || return 1
+	cp "$work/pool/$1.key" "$work/new.key"
+	! cmp -s "$work/old.key" "$work/new.key" || return 1
+	[ "$(pool_decrypted "$1" "$work/new.key")" != "$2" ] || return 1
+	[ "$(cd "$work/pool" && echo "$1".*)" = "$1.conf $1.key $1.raw" ]
+}
+
+host_pool_empty() {
+	! ls "$work/pool/2."* 2>/dev/null
+}
+
 # The guest's script on standard input, and what it needs before it.
 nvme_script() {
 	echo "port=$target_port nqn=$nvme_nqn hostnqn=$nvme_host"
-	cat "$guest_lib/nvme.guest"
+	cat "$guest_lib/nvme.guest" "$guest_lib/nvme_manage.guest"
 	[ "$target_port" = 0 ] || echo nvme_net
 	cat
 }

@@ -5,7 +5,9 @@
 # targets serve it, each by a path.
 nvme_tcp_life() {
 	truncate -s 128M "$work/a.raw"
-	target_start --ns "file:$work/a.raw" --threads 2 --allow $nvme_host --allow ${nvme_host}2 --reservations "$work" --stats
+	pool_make
+	target_start --ns "file:$work/a.raw" --threads 2 --allow $nvme_host --allow ${nvme_host}2 --reservations "$work" --stats \
+		"${nvme_pool[@]}"
 	guest_run "${nvme_net[@]}" < <(cat "$guest_lib"/nvme_{tcp,paths}.guest | nvme_script) || fail "the guest's script failed"
 	paths_end
 	grep -q '^  connections: 0, ' "$work/path1.log" || fail "connections are left: $(tail -5 "$work/path1.log")"
