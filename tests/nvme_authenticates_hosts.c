@@ -98,6 +98,28 @@ static void each_queue_proves_itself(void **state)
 	target_stop(&t);
 }
 
+/* The keep-alive time begins then: before, the host could not say that it lives. */
+static void keep_alive_begins_then(void **state)
+{
+	struct host_who w = { .cntlid = UINT16_MAX, .sqsize = 31, .kato = 50 };
+	union nvme_tcp_pdu p;
+	struct auth_host a;
+	struct target t;
+	struct host h;
+
+	(void)state;
+	start(&t, 1, SECRET, NULL, 0);
+	host_dial(&h, &t);
+	host_greet(&h, 0);
+	assert_int_equal(host_connect(&h, &w), 0);
+	usleep(200000); /* that nothing happens can't be waited for otherwise */
+	auth_host(&a, &h, SECRET, VIO_NVME_SHA256, VIO_NVME_DH_NULL);
+	auth_pass(&a);
+	assert_int_equal(host_next(&h, &p, NULL), -1);
+	host_hang_up(&h);
+	target_stop(&t);
+}
+
 /* Others need not; discovery asks nobody. */
 static void only_those_with_a_secret(void **state)
 {
@@ -225,8 +247,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_hashes_and_groups),    cmocka_unit_test(the_strongest_is_chosen),
 		cmocka_unit_test(each_queue_proves_itself), cmocka_unit_test(only_those_with_a_secret),
-		cmocka_unit_test(secrets_change),	    cmocka_unit_test(many_take_turns),
-		cmocka_unit_test(secrets_are_checked),
+		cmocka_unit_test(keep_alive_begins_then),   cmocka_unit_test(secrets_change),
+		cmocka_unit_test(many_take_turns),	    cmocka_unit_test(secrets_are_checked),
 	};
 
 	return vio__dhchap_has() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;

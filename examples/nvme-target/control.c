@@ -69,6 +69,15 @@ static void set_access(struct control *c, const char *line)
 	answer(c, text);
 }
 
+static void read_keys(struct control *c)
+{
+	const char *wrong = c->t->keyfile ? keys_read(c->t) : "there is no --dhchap-keyfile";
+	char text[800];
+
+	snprintf(text, sizeof(text), wrong ? "error %s\n" : "ok\n", wrong);
+	answer(c, text);
+}
+
 static void show(struct control *c)
 {
 	char text[4096] = "ok ";
@@ -88,11 +97,13 @@ static void obey(struct control *c, const char *line)
 		change(c, line + 7, vio_nvme_ns_resize);
 	else if (!strncmp(line, "ana ", 4))
 		set_access(c, line + 4);
+	else if (!strcmp(line, "keys"))
+		read_keys(c);
 	else if (!strcmp(line, "show"))
 		show(c);
 	else
 		answer(c, "error unknown command, expected add STACK, remove ID, resize ID, ana GROUP STATE "
-			  "[PORT] or show\n");
+			  "[PORT], keys or show\n");
 }
 
 static void listen_again(struct control *c)

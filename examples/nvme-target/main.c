@@ -131,6 +131,8 @@ static int open_subsystem(struct target *t)
 	for (unsigned i = 0; i < t->nhosts; i++)
 		if (vio_nvme_allow(t->subsystem, t->hosts[i], NULL))
 			return fail("allow", t->hosts[i]);
+	if (keys_open(t))
+		return -1;
 	for (unsigned i = 0; i < t->nstacks; i++)
 		if (namespace_add_as(t, t->stacks[i], t->stack_group[i], i + 1) < 0)
 			return fail("ns", t->stacks[i]);

@@ -18,6 +18,7 @@ static const struct option names[] = {
 	{ "pool", required_argument, NULL, 'O' },
 	{ "pool-filters", required_argument, NULL, 'F' },
 	{ "allow", required_argument, NULL, 'a' },
+	{ "dhchap-keyfile", required_argument, NULL, 'k' },
 	{ "serial", required_argument, NULL, 's' },
 	{ "threads", required_argument, NULL, 't' },
 	{ "poll", required_argument, NULL, 'p' },
@@ -67,6 +68,12 @@ static int help(void)
 	     "                      what lies on each of those files; %k is a key file of its own, as in\n"
 	     "                      'crypt:keyfile=%k,erase=on'\n"
 	     "  --allow HOSTNQN     a host that may connect, and no others; may be there several times\n"
+	     "  --dhchap-keyfile FILE\n"
+	     "                      hosts that may connect if they authenticate, a line each: HOSTNQN "
+	     "SECRET\n"
+	     "                      [CTRL-SECRET] [hash=sha256|sha384|sha512] "
+	     "[dh=null|ffdhe2048|...|ffdhe8192];\n"
+	     "                      secrets by 'nvme gen-dhchap-key'; others may not read the file\n"
 	     "  --serial TEXT       what hosts read as serial number: 20 bytes at most\n"
 	     "  --reservations DIR  where namespaces keep their reservations through a restart, if hosts "
 	     "want that\n"
@@ -87,6 +94,7 @@ static int help(void)
 	     "The control socket takes a line and answers with one, which begins with ok or error:\n"
 	     "  add STACK, remove ID, resize ID (after its file has grown or shrunk)\n"
 	     "  ana GROUP STATE [PORT], show (how groups are reached)\n"
+	     "  keys (read --dhchap-keyfile again, for connections to come)\n"
 	     "\n"
 	     "An encrypted namespace, and a Linux host that uses it:\n"
 	     "  nvme-target --listen 192.0.2.1:4420 --nqn nqn.2014-08.org.example:disks --ns 'file:a.raw | "
@@ -209,6 +217,9 @@ static int read_one(struct target *t, int option)
 		return 0;
 	case 'a':
 		return list("allow", t->hosts, &t->nhosts, MAX_HOSTS);
+	case 'k':
+		t->keyfile = optarg;
+		return 0;
 	case 't':
 		return number("threads", optarg, MAX_THREADS, &t->threads);
 	case 'r':

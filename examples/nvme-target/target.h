@@ -16,6 +16,7 @@
 struct target {
 	/* As the command line has it; the texts are argv's. */
 	const char *nqn, *serial, *reservations, *control, *pool, *pool_filters;
+	const char *keyfile;
 	const char *stacks[MAX_NAMESPACES], *hosts[MAX_HOSTS];
 	const char *sockets[MAX_GUESTS], *listens[MAX_LISTENS], *refers[MAX_LISTENS], *states[MAX_LISTENS];
 	unsigned stack_group[MAX_NAMESPACES];
@@ -68,6 +69,11 @@ void control_close(struct target *t);
 int listens_open(struct target *t);
 void listens_stop(struct target *t, void (*ended)(void *t));
 void listens_close(struct target *t);
+
+/* The file of hosts and secrets, if there is one. -1 after a sentence on stderr. */
+int keys_open(const struct target *t);
+/* Reads it. NULL, or what is wrong. */
+const char *keys_read(const struct target *t);
 
 /* The states that the command line asks for. -1 after a sentence on stderr. */
 int access_open(struct target *t);

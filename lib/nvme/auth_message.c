@@ -19,6 +19,8 @@ static void auth_fail(struct nv_auth *a, enum dhchap_why why, const char *what)
 static void auth_proven(struct nv_auth *a)
 {
 	nv_auth_log(a, VIO_LOG_INFO, a->mutual ? "and we have proved ourselves" : "has proved itself");
+	if (!a->proven && !a->qp->qid)
+		nv_ctrl_alive(a->qp);
 	a->step = AUTH_NEGOTIATE;
 	a->proven = true;
 	a->qp->io = a->qp->qid;

@@ -127,7 +127,7 @@ static uint16_t fab_connect(struct nv_qp *qp, struct nvme_req *r)
 		nv_qp_gone(qp);
 		return NVME_STATUS(NVME_SC_INTERNAL);
 	}
-	if (!c.qid)
+	if (!c.qid && !nv_auth_lacks(qp)) /* it could not say that it lives */
 		nv_ctrl_alive(qp);
 	vio_poller_log(qp->group->poller, VIO_LOG_INFO, "nvme: %s connects queue %u of controller %u",
 		       qp->ctrl->hostnqn, c.qid, qp->ctrl->cntlid);

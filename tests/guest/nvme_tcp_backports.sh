@@ -6,4 +6,4 @@
 . "$guest_lib/nvme_paths.bash"
 . "$guest_lib/nvme_tcp.bash"
 nvme_harness "$1" backports
-nvme_tcp_life
+nvme_tcp_life auth

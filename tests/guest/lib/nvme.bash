@@ -66,6 +66,11 @@ host_grow() { # NAME SIZE ID
 	target_tell "resize $3" >/dev/null
 }
 
+host_key() { # LINE: of the file of hosts that authenticate
+	echo "$*" >>"$work/keys"
+	target_tell keys >/dev/null
+}
+
 host_remove() { # ID
 	target_tell "remove $1" >/dev/null
 }
