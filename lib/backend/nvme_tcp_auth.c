@@ -76,15 +76,16 @@ void vio__host_auth_ask(struct host_auth *a, struct host_slot *s)
 		       : a->step == AUTH_REPLY	  ? a->len
 		       : a->step == AUTH_SUCCESS2 ? auth_success2(a)
 						  : (uint32_t)sizeof(a->message);
-	struct nvme_auth_cmd c = { .opcode = NVME_OPC_FABRICS,
-				   .flags = NVME_FLAGS_SGL,
-				   .fctype = receive ? nvme_fabrics_type_auth_receive
-						     : nvme_fabrics_type_auth_send,
-				   .sgl = { .len = len, .type = NVME_SGL_TRANSPORT },
-				   .secp = DHCHAP_SECP,
-				   .spsp0 = DHCHAP_SPSP,
-				   .spsp1 = DHCHAP_SPSP,
-				   .len = len };
+	struct nvme_auth_cmd c = {
+		.opcode = NVME_OPC_FABRICS,
+		.flags = NVME_FLAGS_SGL,
+		.fctype = receive ? nvme_fabrics_type_auth_receive : nvme_fabrics_type_auth_send,
+		.sgl = { .len = len, .type = receive ? NVME_SGL_TRANSPORT : NVME_SGL_DATA_OFFSET },
+		.secp = DHCHAP_SECP,
+		.spsp0 = DHCHAP_SPSP,
+		.spsp1 = DHCHAP_SPSP,
+		.len = len
+	};
 
 	memset(s, 0, sizeof(*s));
 	if (receive)
@@ -93,7 +94,7 @@ void vio__host_auth_ask(struct host_auth *a, struct host_slot *s)
 	a->iov = (struct iovec){ a->message, len };
 	s->start = (struct host_at){ .iov = &a->iov };
 	s->len = len;
-	s->write = !receive;
+	s->write = s->capsule = !receive; /* fabrics commands may have 8 KiB inside, wherever */
 }
 
 static int auth_bad(struct host_auth *a, const char *why)
