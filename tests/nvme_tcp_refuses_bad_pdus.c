@@ -141,6 +141,7 @@ static void types_that_no_host_sends_are_refused(void **state)
 					 NVME_TCP_R2T,
 					 0x08,
 					 0x0a,
+					 0x16,
 					 0xff };
 	struct scene *s = *state;
 	struct host h;

@@ -7,7 +7,8 @@
 
 #include <sys/socket.h>
 
-#define NTQ_DIRECT 4096u /* so much data to come is received where it belongs, and not copied */
+#define TLS_HANDSHAKE 0x16 /* a record of it, which begins a connection by TLS */
+#define NTQ_DIRECT 4096u   /* so much data to come is received where it belongs, and not copied */
 
 /* A field of the common header is wrong: its offset there. */
 static size_t rx_field(struct ntq *q, const struct nvme_tcp_hdr *h, unsigned at, const char *why)
@@ -76,7 +77,9 @@ static size_t rx_check(struct ntq *q, const struct nvme_tcp_hdr *h)
 	if (!hlen || (h->type != NVME_TCP_ICREQ && h->type != NVME_TCP_H2C_TERM && h->type != NVME_TCP_CMD &&
 		      h->type != NVME_TCP_H2C_DATA))
 		return rx_field(q, h, offsetof(struct nvme_tcp_hdr, type),
-				"a PDU of a type that no host sends");
+				h->type == TLS_HANDSHAKE && q->phase == NTQ_ICREQ
+					? "a TLS handshake in place of an ICReq: there is no TLS here"
+					: "a PDU of a type that no host sends");
 	if (!rx_in_turn(q, h->type))
 		return rx_sequence(q, h, "a PDU out of turn");
 	if (h->hlen != hlen)
