@@ -342,9 +342,9 @@ static void reports_have_bounds(void **state)
 	};
 	const uint32_t get = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT;
 	struct {
-		struct vfu_feature f;
+		uint32_t argsz, flags;
 		struct vfu_log_report r;
-	} small = { { 8 + 24 + 31, get }, { 0x100000, CLIENT_MEM, 4096 } };
+	} small = { 8 + 24 + 31, get, { 0x100000, CLIENT_MEM, 4096 } };
 	uint8_t bits[64];
 	struct vfu_msg m;
 	struct pci_stub s;
@@ -360,7 +360,7 @@ static void reports_have_bounds(void **state)
 	assert_int_equal(client_ask(&c, VFU_DEVICE_FEATURE, &small, sizeof(small), NULL, 0, NULL), -EINVAL);
 	assert_int_equal(client_written(&c, 0x100000, CLIENT_MEM, 4096, bits), 0);
 	assert_int_equal(bits[0], 1); /* it was not told, so not forgotten */
-	small.f.argsz = 8 + 24 + VFU_MAX_BITMAP;
+	small.argsz = 8 + 24 + VFU_MAX_BITMAP;
 	small.r = (struct vfu_log_report){ 0, VFU_MAX_BITMAP * 8ull * 4096, 4096 };
 	assert_int_equal(client_ask(&c, VFU_DEVICE_FEATURE, &small, sizeof(small), NULL, 0, &m), 0);
 	assert_int_equal(m.h.size, sizeof(m.h) + 8 + 24 + VFU_MAX_BITMAP);
