@@ -212,6 +212,41 @@ static void lanes_are_threads(void **state)
 	served_stop(&served);
 }
 
+/* One poller with two lanes, of either engine, hears of both. */
+static void lanes_share_a_poller(void **state)
+{
+	const enum vio_poll_engine engines[] = { VIO_POLL_EPOLL, VIO_POLL_IO_URING };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		VIO_OPTS(vio_poller_opts, po, .engine = engines[i]);
+		struct client a = { 0 }, b;
+
+		served_start(&served, "ram:8M", VIO_POLL_EVENT);
+		client_ok(vio_poller_new(&a.poller, &po));
+		client_ok(vio_mem_alloc(&a.mem, 0x1000, CLIENT_MEM));
+		a.shared = vio_mem_ptr(a.mem, 0x1000, CLIENT_MEM);
+		a.backend = served_backend("");
+		b = a;
+		a.lane = lane_on(a.poller, a.backend, a.mem);
+		b.lane = lane_on(b.poller, b.backend, b.mem);
+		client_ok(vio_req_pool_new(&a.pool, a.lane, 4, 1));
+		client_ok(vio_req_pool_new(&b.pool, b.lane, 4, 1));
+		for (unsigned k = 0; k < 50; k++) {
+			memset(a.shared, (int)k, 8192);
+			assert_int_equal(client_do(&a, VIO_OP_WRITE, k * 8192, a.shared, 8192), 0);
+			memset(a.shared, 0xff, 8192);
+			assert_int_equal(client_do(&b, VIO_OP_READ, k * 8192, b.shared, 8192), 0);
+			assert_int_equal(a.shared[8191], k);
+		}
+		vio_req_pool_free(b.pool);
+		vio_lane_free(b.lane);
+		client_close(&a);
+		assert_int_equal(served.maps, 0);
+		served_stop(&served);
+	}
+}
+
 static uint64_t size_now(void)
 {
 	struct vio_backend_info i = { .sz = sizeof(i) };
@@ -322,9 +357,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(with_interrupts),   cmocka_unit_test(without_interrupts),
-		cmocka_unit_test(lanes_are_threads), cmocka_unit_test(growth_is_seen),
-		cmocka_unit_test(is_given_back),     cmocka_unit_test(memory_is_refused),
-		cmocka_unit_test(bad_arguments),
+		cmocka_unit_test(lanes_are_threads), cmocka_unit_test(lanes_share_a_poller),
+		cmocka_unit_test(growth_is_seen),    cmocka_unit_test(is_given_back),
+		cmocka_unit_test(memory_is_refused), cmocka_unit_test(bad_arguments),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,6 +54,15 @@ round 1 32 1500 busy
 round 2 16 1500 event
 round 4 64 1500 busy
 round 2 64 1500 event ,shadow=off,depth=16
+# As many regions as the queues need: guest memory is copied.
+limit=/sys/module/vfio_iommu_type1/parameters/dma_entry_limit
+before=$(cat $limit)
+echo 2 >$limit
+round 1 16 300 event
+grep -q 'bounced=300' /tmp/log || fail "with 2 regions: $(cat /tmp/log)"
+! $hammer "nvme-vfio:$a" 2 1 1 event >/tmp/log 2>&1 || fail "two queues with 2 regions"
+grep -q dma_entry_limit /tmp/log || fail "two queues with 2 regions: $(cat /tmp/log)"
+echo $before >$limit
 
 $hammer "nvme-vfio:$b" 1 4 100000000 event gone >/tmp/gone 2>&1 &
 hammer_pid=$!
