@@ -17,7 +17,8 @@ static struct manager m;
 static struct host admin, io;
 static uint16_t id;
 static uint32_t page[1024];
-static char data[4096], back[4096], keys[2][64];
+static char data[4096], back[4096], first_key[64], second_key[64];
+static char *const keys[] = { first_key, second_key };
 
 static uint32_t add(const char *filters, bool read_only)
 {
