@@ -68,13 +68,14 @@ static unsigned key_find_state(const EVP_CIPHER_CTX *c, const unsigned char *twe
 	return found;
 }
 
-/* How many of len bytes are mapped: a heap may end soon behind a block. */
-static size_t key_mapped(const void *p, size_t len)
+/* How many of len bytes can be read: a heap may end soon behind a block, and what is reserved for it can't be
+ * locked. */
+static size_t key_readable(const void *p, size_t len)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)p, at = from & ~(page - 1);
-	unsigned char resident;
+	unsigned char any;
 
-	while (at < from + len && !mincore((void *)at, page, &resident))
+	while (at < from + len && key_peek(&any, 1, (void *)at) == 1)
 		at += page;
 	return at > from ? VIO_MIN(at - from, len) : 0;
 }
@@ -87,7 +88,7 @@ static int key_protect_state(const EVP_CIPHER_CTX *c, unsigned word)
 	if (!word)
 		return 0;
 	memcpy(&state, (const char *)c + word * sizeof(state), sizeof(state));
-	return key_protect(state, key_mapped(state, KEY_STATE));
+	return key_protect(state, key_readable(state, KEY_STATE));
 }
 
 static EVP_CIPHER_CTX *key_context(const struct key_kind *kind, const unsigned char *key, int enc)
