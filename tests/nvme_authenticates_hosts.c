@@ -82,7 +82,7 @@ static void each_queue_proves_itself(void **state)
 	assert_int_equal(host_property_get(&admin, 0x1c, false), UNAUTHENTICATED);
 	auth_host(&a, &admin, SECRET, VIO_NVME_SHA256, VIO_NVME_FFDHE2048);
 	auth_pass(&a);
-	assert_int_equal(host_property_set(&admin, 0x14, HOST_CC_ENABLE), 0);
+	host_enable(&admin);
 	assert_int_equal(host_get(&admin, &identify, data, sizeof(data)), 0);
 	auth_dial(&h, &t, io.cntlid, 1);
 	assert_int_equal(host_get(&h, &read, data, sizeof(data)), UNAUTHENTICATED);

@@ -398,6 +398,16 @@ MAYBE_UNUSED static uint16_t host_property_get(struct host *h, uint32_t offset, 
 
 #define HOST_CC_ENABLE 0x00460001u
 
+/* Returns when the controller is ready. */
+MAYBE_UNUSED static void host_enable(struct host *h)
+{
+	assert_int_equal(host_property_set(h, 0x14, HOST_CC_ENABLE), 0);
+	do
+		assert_int_equal(host_property_get(h, 0x1c, false), 0);
+	while (!(h->result & 3)); /* commands of a host before may have to come back first */
+	assert_int_equal(h->result & 3, 1);
+}
+
 /* An enabled controller's admin queue; its id. */
 MAYBE_UNUSED static uint16_t host_admin(struct host *h, const struct target *t, uint8_t digests)
 {
@@ -408,11 +418,7 @@ MAYBE_UNUSED static uint16_t host_admin(struct host *h, const struct target *t, 
 	host_greet(h, digests);
 	assert_int_equal(host_connect(h, &w), 0);
 	id = (uint16_t)h->result;
-	assert_int_equal(host_property_set(h, 0x14, HOST_CC_ENABLE), 0);
-	do
-		assert_int_equal(host_property_get(h, 0x1c, false), 0);
-	while (!(h->result & 3)); /* commands of a host before may have to come back first */
-	assert_int_equal(h->result & 3, 1);
+	host_enable(h);
 	return id;
 }
 

@@ -24,7 +24,7 @@ static uint16_t connect_as(struct host *h, const char *nqn, uint16_t qid, uint16
 	assert_int_equal(host_connect(h, &w), 0);
 	got = (uint16_t)h->result;
 	if (!qid)
-		assert_int_equal(host_property_set(h, 0x14, HOST_CC_ENABLE), 0);
+		host_enable(h);
 	return got;
 }
 

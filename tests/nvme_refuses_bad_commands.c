@@ -389,7 +389,7 @@ static void a_disabled_controller_does_nothing(void **state)
 	assert_int_equal(host_property_get(&a, 0x1c, false), 0);
 	assert_int_equal(a.result & 3, 2);
 	assert_int_equal(host_property_set(&a, 0x14, 0), 0);
-	assert_int_equal(host_property_set(&a, 0x14, HOST_CC_ENABLE), 0);
+	host_enable(&a);
 	assert_int_equal(host_get(&a, &id, data, 4096), 0);
 	host_hang_up(&q);
 	host_hang_up(&a);

@@ -33,10 +33,7 @@ static void join(unsigned i)
 	host_greet(&n->admin, 0);
 	assert_int_equal(host_connect(&n->admin, &w), 0);
 	n->cntlid = w.cntlid = (uint16_t)n->admin.result;
-	assert_int_equal(host_property_set(&n->admin, 0x14, HOST_CC_ENABLE), 0);
-	do
-		assert_int_equal(host_property_get(&n->admin, 0x1c, false), 0);
-	while (!(n->admin.result & 1));
+	host_enable(&n->admin);
 	for (w.qid = 1; w.qid < 3; w.qid++) {
 		struct host *h = w.qid == 1 ? &n->io : &n->io2;
 

@@ -27,7 +27,7 @@ static int open_all(void **state)
 	host_dial(&h, &t);
 	host_greet(&h, 0);
 	assert_int_equal(host_connect(&h, &w), 0);
-	assert_int_equal(host_property_set(&h, 0x14, HOST_CC_ENABLE), 0);
+	host_enable(&h);
 	return 0;
 }
 

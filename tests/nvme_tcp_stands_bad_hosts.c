@@ -227,7 +227,7 @@ static void a_silent_controller_ends_with_its_queues(void **state)
 	assert_int_equal(host_connect(&admin, &who), 0);
 	who.cntlid = (uint16_t)admin.result;
 	who.qid = 1;
-	assert_int_equal(host_property_set(&admin, 0x14, HOST_CC_ENABLE), 0);
+	host_enable(&admin);
 	host_dial(&io, &t);
 	host_greet(&io, 0);
 	assert_int_equal(host_connect(&io, &who), 0);
