@@ -135,6 +135,17 @@ TARGET_FN unsigned target_connected(struct target *t)
 	return n;
 }
 
+/* Would a notice be heard? */
+TARGET_FN bool target_is_asked(struct target *t)
+{
+	bool asked;
+
+	pthread_mutex_lock(&t->lock);
+	asked = t->event_fd >= 0;
+	pthread_mutex_unlock(&t->lock);
+	return asked;
+}
+
 /* A notice, to one who waits for events. */
 TARGET_FN void target_notice(struct target *t, unsigned what, unsigned page)
 {

@@ -301,6 +301,8 @@ static void absurd_log_pages(void **state)
 		target_lie(&a, HONEST, 0);
 		/* In the midst of it: the association ends, and the next may be better. */
 		client_open(&c, target_stack(&a, ""));
+		for (unsigned k = 0; k < 1000 && !target_is_asked(&a); k++)
+			vio_poller_wait(c.poller, 5);
 		target_lie(&a, lies[i], 1);
 		target_ana(&a, OPT);
 		for (unsigned k = 0; k < 1000 && TARGET_GET(a.lies); k++)
