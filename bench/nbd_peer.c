@@ -5,18 +5,15 @@
  *
  *   nbd_peer PORT QD SECONDS          prints JSON
  */
-#include <errno.h>
+#include "reads.h"
+
 #include <libnbd.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-#define BLOCK 4096u
-#define BLOCKS 32768u
 #define MAX_QD 128u
 
-static char data[MAX_QD][BLOCK];
+static char data[MAX_QD][READ_BLOCK];
 static uint64_t done;
 static uint32_t idle[MAX_QD], nidle;
 
@@ -26,24 +23,6 @@ static void check(int rc)
 		return;
 	fprintf(stderr, "%s\n", nbd_get_error());
 	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static uint32_t any_block(void)
-{
-	static uint64_t x = 88172645463325252u;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	return (uint32_t)(x % BLOCKS);
 }
 
 /* 1: the library forgets the command. */
@@ -63,7 +42,7 @@ static void more(struct nbd_handle *h)
 	while (nidle) {
 		uint32_t i = idle[--nidle];
 		nbd_completion_callback end = { .callback = complete, .user_data = (void *)(uintptr_t)i };
-		int64_t rc = nbd_aio_pread(h, data[i], BLOCK, (uint64_t)any_block() * BLOCK, end, 0);
+		int64_t rc = nbd_aio_pread(h, data[i], READ_BLOCK, (uint64_t)read_any() * READ_BLOCK, end, 0);
 
 		check(rc < 0 ? -1 : 0);
 	}
@@ -82,12 +61,12 @@ int main(int argc, char **argv)
 	check(h ? nbd_connect_tcp(h, "127.0.0.1", argv[1]) : -1);
 	for (nidle = 0; nidle < qd; nidle++)
 		idle[nidle] = nidle;
-	begin = now();
+	begin = read_clock();
 	end = begin + atof(argv[3]);
 	do {
 		more(h);
 		check(nbd_poll(h, -1));
-		t = now();
+		t = read_clock();
 	} while (t < end);
 	printf("{\"iops\": %.0f}\n", (double)done / (t - begin));
 	return 0;

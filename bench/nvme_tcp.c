@@ -4,9 +4,10 @@
  * many bytes, one receive and one send a message? Both ends, for bench/run:
  *
  *   nvme_tcp --echo                   serves the echo; prints "port N"
- *   nvme_tcp PORT QD SECONDS [raw]    one connection, QD reads at random under way (raw: of the echo); prints
- * JSON nvme_tcp PORT idle N              opens N admin queues, says so, and keeps them until its input ends
+ *   nvme_tcp PORT QD SECONDS [raw]    QD reads at random under way (raw: of the echo); prints JSON
+ *   nvme_tcp PORT idle N              opens N admin queues, says so, and keeps them until its input ends
  */
+#include "reads.h"
 #include "wire/nvme_tcp.h"
 
 #include <arpa/inet.h>
@@ -14,14 +15,11 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NQN "nqn.2014-08.org.example:bench"
-#define BLOCK 4096u
 #define ASK sizeof(struct nvme_tcp_cmd)
-#define ANSWER (sizeof(struct nvme_tcp_data) + BLOCK)
-#define BLOCKS 32768u /* of the namespace: 128 MiB in blocks of 512 bytes, read by eight */
+#define ANSWER (sizeof(struct nvme_tcp_data) + READ_BLOCK)
 #define MAX_QD 128u
 
 static void check(int ok, const char *what)
@@ -153,24 +151,6 @@ static int open_queue(unsigned port)
 	return join(port, 1, &cntlid);
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static uint32_t any_block(void)
-{
-	static uint64_t x = 88172645463325252u;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	return (uint32_t)(x % BLOCKS);
-}
-
 /* n more reads, in one send. */
 static void more(int fd, unsigned n)
 {
@@ -184,9 +164,9 @@ static void more(int fd, unsigned n)
 				 .flags = NVME_FLAGS_SGL,
 				 .cid = cid++,
 				 .nsid = 1,
-				 .sgl = { .len = BLOCK, .type = NVME_SGL_TRANSPORT },
-				 .cdw10 = any_block() * 8,
-				 .cdw12 = BLOCK / 512 - 1 },
+				 .sgl = { .len = READ_BLOCK, .type = NVME_SGL_TRANSPORT },
+				 .cdw10 = read_any() * 8,
+				 .cdw12 = READ_BLOCK / 512 - 1 },
 		};
 	put(fd, c, n * sizeof(c[0]));
 }
@@ -196,7 +176,8 @@ static void check_answer(const char *p)
 	struct nvme_tcp_data d;
 
 	memcpy(&d, p, sizeof(d));
-	if (d.hdr.type != NVME_TCP_C2H_DATA || !(d.hdr.flags & NVME_TCP_DATA_SUCCESS) || d.len != BLOCK) {
+	if (d.hdr.type != NVME_TCP_C2H_DATA || !(d.hdr.flags & NVME_TCP_DATA_SUCCESS) ||
+	    d.len != READ_BLOCK) {
 		fprintf(stderr, "the target sends PDU type %u instead of data\n", d.hdr.type);
 		exit(1);
 	}
@@ -205,7 +186,7 @@ static void check_answer(const char *p)
 static void load(int fd, unsigned qd, double seconds, int raw)
 {
 	static char said[MAX_QD * ANSWER];
-	double begin = now(), end = begin + seconds, t;
+	double begin = read_clock(), end = begin + seconds, t;
 	uint64_t done = 0;
 	size_t have = 0;
 
@@ -223,7 +204,7 @@ static void load(int fd, unsigned qd, double seconds, int raw)
 		memmove(said, said + answers * ANSWER, have);
 		more(fd, answers);
 		done += answers;
-		t = now();
+		t = read_clock();
 	} while (t < end);
 	printf("{\"iops\": %.0f}\n", (double)done / (t - begin));
 }
